@@ -1,0 +1,133 @@
+"""Finds a checkpoint: a local folder, or a Hugging Face repository on the hub or in the cache."""
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from kandinsky.checkpoint.weight_names import choose_weights, shards_of
+from kandinsky.errors import ModelNotFoundError
+
+_logger = logging.getLogger(__name__)
+
+_REPOSITORY = re.compile(r"(?P<id>[A-Za-z0-9_][\w.-]*/[\w.-]+)(?:@(?P<revision>\S+))?", re.ASCII)
+_SETTINGS_SUFFIXES = frozenset({".json", ".model", ".txt"})
+_LISTING_TIMEOUT_SECONDS = 10.0
+
+
+def locate(model: str, components: Sequence[str], variant: str | None = None) -> Path:
+    """The folder of a checkpoint, downloaded if need be.
+
+    Only the asked components' settings, tokenizer files and safetensors weights are downloaded, and of the weights
+    only the asked variant. The cache and its environment variables (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN)
+    are huggingface_hub's own; when the hub cannot be reached, what is cached is used.
+
+    Args:
+        model: a local folder, or a repository as OWNER/NAME or OWNER/NAME@REVISION.
+        components: the folders that are needed.
+        variant: weights of this variant, such as "fp16"; None for the plain ones, or the only ones there are.
+
+    Raises:
+        ModelNotFoundError: there is no such folder, and no such repository on the hub or in the cache.
+        MissingFileError: the repository has no weights of this variant.
+        PickleRefusedError: the repository has its weights as pickle only.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    repository = _REPOSITORY.fullmatch(model)
+    if repository is None:
+        raise ModelNotFoundError(
+            f"{model!r} is no folder here; give a folder that exists, or a repository as OWNER/NAME[@REVISION]"
+        )
+    return _fetch(repository["id"], repository["revision"], components, variant)
+
+
+def wanted_files(names: Collection[str], components: Sequence[str], variant: str | None, place: str) -> list[str]:
+    """Which of a repository's files the components need.
+
+    Args:
+        names: paths of all files in the repository.
+        components: the folders that are needed.
+        variant: as for `locate`.
+        place: what to call the repository in errors.
+
+    Raises:
+        MissingFileError, PickleRefusedError: as for `locate`.
+    """
+    wanted = [name for name in names if "/" not in name and name.endswith(".json")]
+    for component in components:
+        inside = {path.name for path in map(PurePosixPath, names) if str(path.parent) == component}
+        wanted += (f"{component}/{name}" for name in _needed(inside, variant, f"{place}/{component}"))
+    return wanted
+
+
+def _needed(names: Collection[str], variant: str | None, place: str) -> Iterator[str]:
+    """Of one component's files. One with a config.json is a network and needs weights."""
+    yield from (name for name in sorted(names) if PurePosixPath(name).suffix in _SETTINGS_SUFFIXES)
+    if "config.json" in names:
+        chosen = choose_weights(names, variant, place)
+        yield from shards_of(names, chosen) if chosen.endswith(".json") else (chosen,)
+
+
+def _fetch(repository: str, revision: str | None, components: Sequence[str], variant: str | None) -> Path:
+    try:
+        info = HfApi().model_info(repository, revision=revision, timeout=_LISTING_TIMEOUT_SECONDS)
+    except Exception as error:  # the hub's own errors and those of whichever HTTP library it uses
+        return _cached(repository, revision, error)
+    names = [file.rfilename for file in info.siblings or ()]
+    if "model_index.json" not in names:
+        raise ModelNotFoundError(f"{repository} has no model_index.json, so it is no diffusers pipeline; name another")
+    wanted = wanted_files(names, components, variant, repository)
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+    except Exception as error:
+        raise ModelNotFoundError(
+            f"the download of {repository} stopped ({_summary(error)}); check network and disk, and start again: "
+            "it goes on where it stopped"
+        ) from None
+
+
+def _cached(repository: str, revision: str | None, reason: Exception) -> Path:
+    try:
+        folder = snapshot_download(
+            repository, revision=revision, local_files_only=True, allow_patterns=["model_index.json"]
+        )
+    except LocalEntryNotFoundError:
+        raise ModelNotFoundError(_advice(repository, revision, reason)) from None
+    if not isinstance(reason, OfflineModeIsEnabled):
+        _logger.warning("using the cached %s: the hub gave no listing (%s)", repository, _summary(reason))
+    return Path(folder)
+
+
+def _advice(repository: str, revision: str | None, reason: Exception) -> str:
+    cache = f"is not in the cache {constants.HF_HUB_CACHE}"
+    match reason:
+        case OfflineModeIsEnabled():
+            return f"{repository} {cache}, and HF_HUB_OFFLINE forbids to download it; unset it, or name a local folder"
+        case GatedRepoError():
+            return f"{repository} needs permission: ask for it on {constants.ENDPOINT}/{repository} and set HF_TOKEN"
+        case RevisionNotFoundError():
+            return f"{repository} has no revision {revision!r}; name a branch, tag or commit that it has"
+        case RepositoryNotFoundError():
+            return (
+                f"there is no folder {repository!r} here and no such repository on {constants.ENDPOINT}; "
+                "check the name, or set HF_TOKEN if it is private"
+            )
+    return (
+        f"{repository} {cache}, and {constants.ENDPOINT} cannot be reached ({_summary(reason)}); "
+        "check the network, or name a local folder"
+    )
+
+
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,101 @@
+"""From a checkpoint's component to a network with its weights, ready to run."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import mindspore as ms
+import numpy as np
+import numpy.typing as npt
+from mindspore import nn
+
+from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
+from kandinsky.errors import DeviceError
+from kandinsky.ops import Kernels
+
+_DTYPES: Mapping[str, npt.DTypeLike] = {"float16": np.float16, "float32": np.float32}
+
+Config = TypeVar("Config")
+ConfigOut = TypeVar("ConfigOut", covariant=True)
+Network = TypeVar("Network", bound=nn.Cell)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ConfigClass(Protocol[ConfigOut]):
+    """A config dataclass that reads itself from a file's content."""
+
+    def from_dict(self, raw: Mapping[str, Any]) -> ConfigOut:
+        """Read a config file's content."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How networks are to run.
+
+    Attributes:
+        kernels: the device's, from `kandinsky.ops.use_device`.
+        dtype: "float32" or "float16", of weights and activations; norms and MoVQ stay in float32.
+        compiled: run compiled graphs (one compilation for each new shape), else operator by operator.
+        variant: of the weight files, such as "fp16"; None for the plain ones, or the only ones there are.
+    """
+
+    kernels: Kernels
+    dtype: str = "float32"
+    compiled: bool = True
+    variant: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise DeviceError(f"dtype {self.dtype!r} is not supported; supported: {', '.join(_DTYPES)}")
+
+    def graph(self, function: Function) -> Function:
+        """The function as this runtime runs it."""
+        return ms.jit(function) if self.compiled else function
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[Network, Config]):
+    """A network and what it was loaded from."""
+
+    network: Network
+    config: Config
+    component: Component
+
+
+@dataclass(frozen=True)
+class ComponentKind(Generic[Network, Config]):
+    """Which component of a checkpoint becomes which network.
+
+    Attributes:
+        name: folder of the component.
+        class_name: class it must have been saved from.
+        config: reads its config.
+        network: builds the network from config and kernels.
+        ignore: tensors that checkpoints may hold and nothing here uses; prefixes end in a dot.
+    """
+
+    name: str
+    class_name: str
+    config: ConfigClass[Config]
+    network: Callable[[Config, Kernels], Network]
+    ignore: Collection[str] = ()
+
+    def load(self, root: Path, runtime: Runtime, dtype: str | None = None) -> Loaded[Network, Config]:
+        """Build the network and load its weights.
+
+        Args:
+            root: the checkpoint's folder.
+            runtime: kernels, variant, and dtype unless `dtype` says otherwise.
+            dtype: "float32" or "float16".
+
+        Raises:
+            CheckpointError: see `open_component`, the config's `from_dict` and `load_weights`.
+        """
+        component = open_component(root, self.name, self.class_name, runtime.variant)
+        config = self.config.from_dict(component.config)
+        with skeleton():
+            network = self.network(config, runtime.kernels)
+        network.set_train(False)
+        load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
+        return Loaded(network, config, component)

@@ -1,0 +1,77 @@
+"""The pre-norm transformer that both CLIP towers share (arXiv:2103.00020; transformers' CLIPEncoder)."""
+
+from dataclasses import dataclass
+
+from mindspore import Tensor, nn
+
+from kandinsky.networks.layers import ACTIVATIONS, LayerNorm, Linear, cells
+from kandinsky.ops import Kernels
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """Sizes of a tower. The width is split over the heads."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    activation: str
+    epsilon: float
+
+
+class ClipAttention(nn.Cell):
+    """Multi-head self-attention: (b, n, width) → (b, n, width)."""
+
+    def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
+        super().__init__()
+        self.q_proj = Linear(shape.width, shape.width)
+        self.k_proj = Linear(shape.width, shape.width)
+        self.v_proj = Linear(shape.width, shape.width)
+        self.out_proj = Linear(shape.width, shape.width)
+        self.heads = shape.heads
+        self.attend = kernels.attention
+
+    def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        return self.out_proj(self.attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, bias))
+
+
+class ClipMlp(nn.Cell):
+    """Two linear layers around an activation: (b, n, width) → (b, n, width)."""
+
+    def __init__(self, shape: EncoderShape) -> None:
+        super().__init__()
+        self.fc1 = Linear(shape.width, shape.mlp_width)
+        self.fc2 = Linear(shape.mlp_width, shape.width)
+        self.activate = ACTIVATIONS[shape.activation]
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.fc2(self.activate(self.fc1(x)))
+
+
+class ClipLayer(nn.Cell):
+    """Attention and MLP, each behind a norm and around a residual."""
+
+    def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
+        super().__init__()
+        self.self_attn = ClipAttention(shape, kernels)
+        self.layer_norm1 = LayerNorm(shape.width, kernels, shape.epsilon)
+        self.mlp = ClipMlp(shape)
+        self.layer_norm2 = LayerNorm(shape.width, kernels, shape.epsilon)
+
+    def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), bias)
+        return x + self.mlp(self.layer_norm2(x))
+
+
+class ClipEncoder(nn.Cell):
+    """A stack of layers: (b, n, width) → (b, n, width)."""
+
+    def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
+        super().__init__()
+        self.layers = cells([ClipLayer(shape, kernels) for _ in range(shape.layers)])
+
+    def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, bias)
+        return x

@@ -1,0 +1,172 @@
+"""The small cells that every network is made of. Parameter names and layouts are those of the checkpoints."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import initializer
+
+from kandinsky.ops import Kernels
+
+
+def parameter(*shape: int) -> Parameter:
+    """A float32 parameter of this shape. Its values come from a checkpoint; until then they are zero."""
+    return Parameter(initializer("zeros", shape, ms.float32))
+
+
+class Linear(nn.Cell):
+    """y = x · weightᵀ + bias over the last axis: (…, in_features) → (…, out_features)."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = parameter(out_features, in_features)
+        self.bias = parameter(out_features) if bias else None
+        self.matmul = ops.MatMul(transpose_b=True)
+
+    def construct(self, x: Tensor) -> Tensor:
+        rows = self.matmul(x.reshape(-1, x.shape[-1]), self.weight)
+        if self.bias is not None:
+            rows = rows + self.bias
+        return rows.reshape((*x.shape[:-1], rows.shape[-1]))
+
+
+class Conv2d(nn.Cell):
+    """A k × k convolution: (b, in_channels, h, w) → (b, out_channels, h', w').
+
+    padding is given for each side (top, bottom, left, right); by default it keeps the size.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        kernels: Kernels,
+        *,
+        stride: int = 1,
+        padding: tuple[int, int, int, int] | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = parameter(out_channels, in_channels, kernel, kernel)
+        self.bias = parameter(out_channels) if bias else None
+        self.stride = stride
+        self.padding = ((kernel - 1) // 2,) * 4 if padding is None else padding
+        self.convolve = kernels.conv2d
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight, self.bias, self.stride, self.padding)
+
+
+class GroupNorm(nn.Cell):
+    """Group normalisation over (c/groups, …) with a scale and a shift a channel (arXiv:1803.08494)."""
+
+    def __init__(self, groups: int, channels: int, epsilon: float, kernels: Kernels) -> None:
+        super().__init__()
+        self.weight = parameter(channels)
+        self.bias = parameter(channels)
+        self.groups = groups
+        self.epsilon = epsilon
+        self.normalise = kernels.group_norm
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon)
+
+
+class LayerNorm(nn.Cell):
+    """Layer normalisation over the last axis with scale and shift (arXiv:1607.06450)."""
+
+    def __init__(self, width: int, kernels: Kernels, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = parameter(width)
+        self.bias = parameter(width)
+        self.epsilon = epsilon
+        self.normalise = kernels.layer_norm
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.normalise(x, self.weight, self.bias, self.epsilon)
+
+
+class Embedding(nn.Cell):
+    """Rows of a table: (…) integers → (…, width)."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight = parameter(rows, width)
+
+    def construct(self, index: Tensor) -> Tensor:
+        return ops.gather(self.weight, index, 0)
+
+
+class Nothing(nn.Cell):
+    """Stands where the checkpoints number a layer without weights (dropout), so that the names agree."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x
+
+
+class TimestepEmbedding(nn.Cell):
+    """Sinusoidal features of a timestep through two linear layers: (b,) → (b, out_features).
+
+    Source: Denoising Diffusion Probabilistic Models (arXiv:2006.11239), in the form of diffusers'
+    get_timestep_embedding followed by TimestepEmbedding.
+
+    Args:
+        features: how many sines and cosines; even.
+        hidden: width between the two layers.
+        out_features: width of the result.
+        flip_sin_to_cos: cosines first.
+        frequency_shift: what the exponent's denominator is lowered by.
+        activation: between the two layers.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        hidden: int,
+        out_features: int,
+        *,
+        flip_sin_to_cos: bool,
+        frequency_shift: float,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        half = features // 2
+        exponent = -math.log(10000) * np.arange(half, dtype=np.float32) / np.float32(half - frequency_shift)
+        self.frequencies = Tensor(np.exp(exponent.astype(np.float32)).reshape(1, -1))
+        self.flip_sin_to_cos = flip_sin_to_cos
+        self.linear_1 = Linear(features, hidden)
+        self.linear_2 = Linear(hidden, out_features)
+        self.activate = ACTIVATIONS[activation]
+
+    def construct(self, timestep: Tensor) -> Tensor:
+        angle = timestep.astype(ms.float32).reshape(-1, 1) * self.frequencies
+        halves = (ops.cos(angle), ops.sin(angle)) if self.flip_sin_to_cos else (ops.sin(angle), ops.cos(angle))
+        wave = ops.cat(halves, 1).astype(self.linear_1.weight.dtype)
+        return self.linear_2(self.activate(self.linear_1(wave)))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """The sigmoid approximation of GELU that OpenAI's CLIP was trained with."""
+    return x * ops.sigmoid(1.702 * x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU by the error function (arXiv:1606.08415), as torch's default; MindSpore's default is the tanh form."""
+    return ops.gelu(x, approximate="none")
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "quick_gelu": quick_gelu,
+    "relu": ops.relu,
+    "silu": ops.silu,
+    "swish": ops.silu,
+}
+
+
+def cells(items: Sequence[nn.Cell]) -> nn.CellList:
+    """A list of cells whose parameters are named by their index, as torch's ModuleList names them."""
+    return nn.CellList(list(items))

@@ -1,0 +1,111 @@
+"""The UNet's down, middle and up blocks: residual blocks, each followed by attention where the block has it.
+
+Source: diffusers' ResnetDownsampleBlock2D, SimpleCrossAttnDownBlock2D, their up forms, UNetMidBlock2DSimpleCrossAttn.
+
+`text` is a flat tuple of (key, value) pairs, one for each attention layer of the block, in order.
+"""
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn, ops
+
+from kandinsky.networks.added_kv_attention import AddedKvAttention, AttentionShape
+from kandinsky.networks.layers import cells
+from kandinsky.networks.resnet import ResnetBlock, ResnetShape
+from kandinsky.ops import Kernels
+
+TextKeyValues = tuple[tuple[Tensor, Tensor], ...]
+
+
+class DownBlock(nn.Cell):
+    """Residual blocks with optional attention, then an optional halving.
+
+    Args of a call:
+        x: (b, in_channels, h, w).
+        time: (b, time_channels).
+        text: keys and values, one pair an attention layer.
+
+    Returns:
+        The last state, and every state on the way for the up path.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        layers: int,
+        resnet: ResnetShape,
+        attention: AttentionShape | None,
+        kernels: Kernels,
+        *,
+        downsample: bool,
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels] + [out_channels] * (layers - 1)
+        self.resnets = cells([ResnetBlock(channels, out_channels, resnet, kernels) for channels in inputs])
+        self.attentions = cells([AddedKvAttention(attention, kernels) for _ in inputs]) if attention else None
+        self.downsamplers = (
+            cells([ResnetBlock(out_channels, out_channels, resnet, kernels, "down")]) if downsample else None
+        )
+
+    def construct(self, x: Tensor, time: Tensor, text: TextKeyValues) -> tuple[Tensor, tuple[Tensor, ...]]:
+        states: tuple[Tensor, ...] = ()
+        for index, resnet in enumerate(self.resnets):
+            x = resnet(x, time)
+            if self.attentions is not None:
+                x = self.attentions[index](x, text[index][0], text[index][1])
+            states = (*states, x)
+        if self.downsamplers is not None:
+            x = self.downsamplers[0](x, time)
+            states = (*states, x)
+        return x, states
+
+
+class MidBlock(nn.Cell):
+    """Residual block, attention, residual block, all at the smallest size: (b, c, h, w) → (b, c, h, w)."""
+
+    def __init__(self, channels: int, resnet: ResnetShape, attention: AttentionShape, kernels: Kernels) -> None:
+        super().__init__()
+        self.resnets = cells([ResnetBlock(channels, channels, resnet, kernels) for _ in range(2)])
+        self.attentions = cells([AddedKvAttention(attention, kernels)])
+
+    def construct(self, x: Tensor, time: Tensor, text: TextKeyValues) -> Tensor:
+        x = self.resnets[0](x, time)
+        x = self.attentions[0](x, text[0][0], text[0][1])
+        return self.resnets[1](x, time)
+
+
+class UpBlock(nn.Cell):
+    """Residual blocks over the joined state of the down path, with optional attention, then an optional doubling.
+
+    Args of a call:
+        x: (b, previous channels, h, w).
+        skips: states of the down path, in the order they are used.
+        time: (b, time_channels).
+        text: keys and values, one pair an attention layer.
+
+    Returns:
+        (b, out_channels, h', w').
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        out_channels: int,
+        resnet: ResnetShape,
+        attention: AttentionShape | None,
+        kernels: Kernels,
+        *,
+        upsample: bool,
+    ) -> None:
+        super().__init__()
+        self.resnets = cells([ResnetBlock(channels, out_channels, resnet, kernels) for channels in inputs])
+        self.attentions = cells([AddedKvAttention(attention, kernels) for _ in inputs]) if attention else None
+        self.upsamplers = cells([ResnetBlock(out_channels, out_channels, resnet, kernels, "up")]) if upsample else None
+
+    def construct(self, x: Tensor, skips: tuple[Tensor, ...], time: Tensor, text: TextKeyValues) -> Tensor:
+        for index, resnet in enumerate(self.resnets):
+            x = resnet(ops.cat((x, skips[index]), 1), time)
+            if self.attentions is not None:
+                x = self.attentions[index](x, text[index][0], text[index][1])
+        return x if self.upsamplers is None else self.upsamplers[0](x, time)

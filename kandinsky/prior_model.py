@@ -1,0 +1,169 @@
+"""A loaded prior: the networks, tokenizer and scheduler of a kandinsky-2-1-prior folder, and its steps.
+
+Everything here runs on the device and so belongs on one thread; loops and policy are the caller's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import numpy.typing as npt
+from mindspore import Tensor
+from PIL import Image
+
+from kandinsky.checkpoint import Component, open_settings
+from kandinsky.clip_image import ClipImageConfig, clip_pixels
+from kandinsky.defaults import PriorDefaults, read_prior_defaults
+from kandinsky.errors import NonFiniteError
+from kandinsky.loading import ComponentKind, Loaded, Runtime
+from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
+from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
+from kandinsky.networks.prior_transformer import PriorConfig, PriorTransformer
+from kandinsky.sampling import PriorStep
+from kandinsky.schedulers.config import PRIOR_CLASSES, SchedulerConfig
+from kandinsky.tokenizers import PromptTokenizer, open_clip_tokenizer
+
+PRIOR_COMPONENTS = ("image_encoder", "image_processor", "prior", "scheduler", "text_encoder", "tokenizer")
+
+_TEXT_ENCODER: ComponentKind[ClipTextEncoder, ClipTextConfig] = ComponentKind(
+    "text_encoder",
+    "CLIPTextModelWithProjection",
+    ClipTextConfig,
+    ClipTextEncoder,
+    # A constant that old releases of transformers saved.
+    ignore=("text_model.embeddings.position_ids",),
+)
+_IMAGE_ENCODER: ComponentKind[ClipVisionEncoder, ClipVisionConfig] = ComponentKind(
+    "image_encoder",
+    "CLIPVisionModelWithProjection",
+    ClipVisionConfig,
+    ClipVisionEncoder,
+    ignore=("vision_model.embeddings.position_ids",),
+)
+_PRIOR: ComponentKind[PriorTransformer, PriorConfig] = ComponentKind(
+    "prior", "PriorTransformer", PriorConfig, PriorTransformer
+)
+
+
+@dataclass(frozen=True)
+class PriorTexts:
+    """Encoded texts.
+
+    Attributes:
+        embeds: (b, dim).
+        hidden_states: (b, n, dim).
+        mask: (b, n) int32, 1 for tokens.
+        truncated: the end of each text that did not fit, '' where all of it did.
+    """
+
+    embeds: Tensor
+    hidden_states: Tensor
+    mask: Tensor
+    truncated: tuple[str, ...]
+
+    def take(self, index: Sequence[int]) -> "PriorTexts":
+        """The texts at these places, in this order, repeats allowed."""
+        rows = list(index)
+        return PriorTexts(
+            self.embeds[rows], self.hidden_states[rows], self.mask[rows], tuple(self.truncated[row] for row in rows)
+        )
+
+
+@dataclass(frozen=True)
+class PriorModel:
+    """A loaded prior. Build with `load_prior`."""
+
+    tokenizer: PromptTokenizer
+    text_encoder: Loaded[ClipTextEncoder, ClipTextConfig]
+    image_encoder: Loaded[ClipVisionEncoder, ClipVisionConfig]
+    prior: Loaded[PriorTransformer, PriorConfig]
+    scheduler: SchedulerConfig
+    image_config: ClipImageConfig
+    defaults: PriorDefaults
+    runtime: Runtime
+    _encode_text: Any
+    _encode_image: Any
+    step: Any
+    """(latents, timesteps, guidance_scales, coefficients, draw, text embeds, hidden states, mask) → latents, as
+    `kandinsky.sampling.PriorStep`."""
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components that hold weights."""
+        return (self.text_encoder.component, self.image_encoder.component, self.prior.component)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Length of an image embedding."""
+        return self.prior.config.output_dim
+
+    def encode_texts(self, texts: Sequence[str]) -> PriorTexts:
+        """Encode texts with CLIP's text tower; what does not fit is reported."""
+        tokens = self.tokenizer.encode(texts)
+        embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids))
+        return PriorTexts(embeds, hidden_states, Tensor(tokens.attention_mask), tokens.truncated)
+
+    def encode_image(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        """Encode an RGB picture with CLIP's vision tower: (1, dim)."""
+        return _float32(self._encode_image(Tensor(clip_pixels(image, self.image_config))))
+
+    def zero_embedding(self) -> npt.NDArray[np.float32]:
+        """The negative embedding where there is no negative prompt: CLIP's of a picture of zeros, (1, dim)."""
+        side = self.image_encoder.config.image_size
+        shape = (1, self.image_encoder.config.num_channels, side, side)
+        return _float32(self._encode_image(Tensor(np.zeros(shape, np.float32))))
+
+    def denormalise(self, latents: Tensor) -> npt.NDArray[np.float32]:
+        """Image embeddings from the last step's latents: (r, dim).
+
+        Raises:
+            NonFiniteError: the prior produced NaN or infinity.
+        """
+        embeds = _float32(self.prior.network.denormalise(latents))
+        if not np.isfinite(embeds).all():
+            raise NonFiniteError("the prior produced NaN or infinity; try --dtype float32")
+        return embeds
+
+
+def load_prior(root: Path, runtime: Runtime) -> PriorModel:
+    """Load a prior checkpoint.
+
+    Args:
+        root: its folder, from `kandinsky.checkpoint.locate`.
+        runtime: how it is to run.
+
+    Raises:
+        CheckpointError: the subclass and its text say what is wrong and what to do.
+    """
+    scheduler = open_settings(root, "scheduler", PRIOR_CLASSES, "scheduler_config.json")
+    image_processor = open_settings(
+        root, "image_processor", ("CLIPImageProcessor", "CLIPImageProcessorPil", "CLIPFeatureExtractor"), _PROCESSOR
+    )
+    text_encoder = _TEXT_ENCODER.load(root, runtime)
+    image_encoder = _IMAGE_ENCODER.load(root, runtime)
+    prior = _PRIOR.load(root, runtime)
+    dtype = ms.float16 if runtime.dtype == "float16" else ms.float32
+    return PriorModel(
+        tokenizer=open_clip_tokenizer(root / "tokenizer"),
+        text_encoder=text_encoder,
+        image_encoder=image_encoder,
+        prior=prior,
+        scheduler=SchedulerConfig.from_dict(scheduler.config, scheduler.class_name),
+        image_config=ClipImageConfig.from_dict(image_processor.config),
+        defaults=read_prior_defaults(root),
+        runtime=runtime,
+        _encode_text=runtime.graph(text_encoder.network.construct),
+        _encode_image=runtime.graph(image_encoder.network.construct),
+        step=runtime.graph(PriorStep(prior.network, dtype).construct),
+    )
+
+
+_PROCESSOR = "preprocessor_config.json"
+
+
+def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = tensor.asnumpy().astype(np.float32)
+    return array

@@ -1,0 +1,165 @@
+"""Rows: one image of a request each, and the functions that start, step and finish them.
+
+A row owns its latents, schedule, generator and conditioning; `step_rows` advances any rows of one shape together. Each
+row's numbers are the same alone and in company.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import mindspore as ms
+import numpy as np
+import numpy.typing as npt
+from mindspore import Tensor, ops
+
+from kandinsky.decoder_model import DecoderModel
+from kandinsky.networks.unet_blocks import TextKeyValues
+from kandinsky.noise import standard_normal
+from kandinsky.schedulers.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a row is steered by, free of the timestep.
+
+    Attributes:
+        added: (m, time_channels); m is 2 under guidance (unconditional, then conditional), else 1.
+        text: keys and values of every attention layer, each (m, tokens, channels).
+        guidance_scale: how far to go from the unconditional to the conditional prediction; used when m is 2.
+    """
+
+    added: Tensor
+    text: TextKeyValues
+    guidance_scale: float
+
+    @property
+    def guided(self) -> bool:
+        """Whether there is an unconditional half."""
+        halves: int = self.added.shape[0]
+        return halves == 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image on its way.
+
+    Attributes:
+        latents: (1, c, h, w) float32.
+        previous_x0: (1, c, h, w) float32, the clean latents predicted by the last step.
+        schedule: the steps to run.
+        steps_done: how many of them are done.
+        conditioning: what it is steered by.
+        generator: where the schedule's draws come from; advanced by the steps that draw.
+    """
+
+    latents: Tensor
+    previous_x0: Tensor
+    schedule: Schedule
+    steps_done: int
+    conditioning: Conditioning
+    generator: np.random.Generator
+
+    @property
+    def done(self) -> bool:
+        """Whether only decoding is left."""
+        return self.steps_done == len(self.schedule)
+
+    def draw(self) -> npt.NDArray[np.float32]:
+        """The next step's noise, (1, c, h, w); zeros, and no draw, where the step takes none."""
+        if not self.schedule.draws[self.steps_done]:
+            return np.zeros(self.latents.shape, np.float32)
+        return standard_normal(self.generator, tuple(self.latents.shape))
+
+
+def start_row(
+    latents: npt.NDArray[np.float32], schedule: Schedule, conditioning: Conditioning, generator: np.random.Generator
+) -> Row:
+    """A row before its first step, from its noised latents (1, c, h, w)."""
+    tensor = Tensor(latents)
+    return Row(tensor, tensor, schedule, 0, conditioning, generator)
+
+
+def step_rows(model: DecoderModel, rows: Sequence[Row]) -> list[Row]:
+    """Advance rows by one step, in one batch.
+
+    Args:
+        model: the decoder.
+        rows: rows of one latent shape, none of them done.
+
+    Returns:
+        The rows after the step, in the order given.
+    """
+    order = sorted(range(len(rows)), key=lambda index: not rows[index].conditioning.guided)
+    batch = [rows[index] for index in order]
+    added, text = _join([row.conditioning for row in batch])
+    latents, previous_x0 = model.step(
+        _cat([row.latents for row in batch]),
+        _cat([row.previous_x0 for row in batch]),
+        Tensor(np.array([row.schedule.timesteps[row.steps_done] for row in batch], np.float32)),
+        Tensor(np.array([row.conditioning.guidance_scale for row in batch], np.float32)),
+        Tensor(np.stack([row.schedule.coefficients[row.steps_done] for row in batch])),
+        Tensor(np.concatenate([row.draw() for row in batch])),
+        added,
+        text,
+    )
+    after = {
+        index: replace(
+            row,
+            latents=latents[place : place + 1],
+            previous_x0=previous_x0[place : place + 1],
+            steps_done=row.steps_done + 1,
+        )
+        for place, (index, row) in enumerate(zip(order, batch, strict=True))
+    }
+    return [after[index] for index in range(len(rows))]
+
+
+def finish_row(model: DecoderModel, row: Row) -> npt.NDArray[np.float32]:
+    """The picture of a row that is done: (3, h, w), about −1 … 1.
+
+    Raises:
+        NonFiniteError: the networks produced NaN or infinity.
+    """
+    return model.decode_image(row.latents)[0]
+
+
+def _join(items: list[Conditioning]) -> tuple[Tensor, TextKeyValues]:
+    """Conditioning of a batch: the unconditional halves first, then all conditional ones. Guided rows come first."""
+    if len(items) == 1:
+        return items[0].added, items[0].text
+    pairs = zip(*(item.text for item in items), strict=True)
+    text = tuple(
+        (_halves([key for key, _ in pair], items), _halves([value for _, value in pair], items)) for pair in pairs
+    )
+    return _halves([item.added for item in items], items), text
+
+
+def _halves(tensors: list[Tensor], items: list[Conditioning]) -> Tensor:
+    first = [tensor[:1] for tensor, item in zip(tensors, items, strict=True) if item.guided]
+    return _cat(first + [tensor[-1:] for tensor in tensors])
+
+
+def _cat(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)
+
+
+def conditionings(
+    added: Tensor, text: TextKeyValues, guidance_scale: float, *, count: int, guided: bool
+) -> list[Conditioning]:
+    """Split what `DecoderModel.condition` gave for `count` images into each image's own.
+
+    Args:
+        added: (m · count, time_channels), the unconditional rows first.
+        text: likewise, each (m · count, tokens, channels).
+        guidance_scale: the request's.
+        count: images.
+        guided: whether m is 2, else 1.
+    """
+    if count == 1:
+        return [Conditioning(added, text, guidance_scale)]
+    split = []
+    for index in range(count):
+        rows = Tensor(np.array([index, count + index] if guided else [index], np.int32), ms.int32)
+        pairs = tuple((ops.gather(key, rows, 0), ops.gather(value, rows, 0)) for key, value in text)
+        split.append(Conditioning(ops.gather(added, rows, 0), pairs, guidance_scale))
+    return split
