@@ -1,0 +1,24 @@
+"""How a client connects to a gateway: message sizes, keepalive, balancing."""
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+DEFAULT_SERVER = "127.0.0.1:50050"
+_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+
+ChannelOptions = list[tuple[str, int | str]]
+
+
+def options(server: str) -> ChannelOptions:
+    """The channel's options for `server`, which is host:port, or dns:///name:port for all addresses of a name."""
+    return [
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # A picture may take minutes without a byte on the wire: notice a dead connection, and keep middleboxes from
+        # closing a live one. The gateway allows pings this often.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Spread calls over all addresses of the name, past those that are down.
+        ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+        # http_proxy is not meant for one's own machine.
+        ("grpc.enable_http_proxy", 0 if server.startswith(_LOOPBACK) else 1),
+    ]

@@ -1,0 +1,87 @@
+"""Whether and when a failed call is sent again. Pure: clock and dice come from outside."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kandinsky_client.errors import KandinskyClientError, ServerBusyError, UnavailableError
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How persistent a client is.
+
+    A call is sent again only while nothing can have come of it: the server said UNAVAILABLE and when to come back, or
+    was lost before it had answered anything. Once the caller has seen an event, or the server had begun to answer, the
+    error is the caller's to judge. The server works for nobody twice: it drops a call whose client is gone.
+
+    Attributes:
+        max_attempts: how often a call is sent at most; 1: never again.
+        initial_delay_seconds: pause before the second attempt; it doubles with each one.
+        max_delay_seconds: the longest pause. A server that asks for a longer one gets no further attempt.
+        retry_busy: whether to wait, too, when the server is full and says when to come back.
+    """
+
+    max_attempts: int = 3
+    initial_delay_seconds: float = 0.25
+    max_delay_seconds: float = 30.0
+    retry_busy: bool = False
+
+
+DEFAULT_RETRY = RetryPolicy()
+
+
+class Attempts:
+    """One call's attempts: the time that is left for it and the pauses between them."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        timeout_seconds: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._dice = dice
+        self._deadline = None if timeout_seconds is None else clock() + timeout_seconds
+        self._failed = 0
+        self._seen = False
+
+    def remaining_seconds(self) -> float | None:
+        """What is left until the call's deadline; None where it has none."""
+        return None if self._deadline is None else max(0.0, self._deadline - self._clock())
+
+    def seen(self) -> None:
+        """The caller has seen an event: from now on no error is hidden from it."""
+        self._seen = True
+
+    def pause_seconds(self, error: KandinskyClientError) -> float:
+        """How long to wait before the next attempt.
+
+        Raises:
+            KandinskyClientError: `error` itself, where there is to be no further attempt.
+        """
+        self._failed += 1
+        if self._failed >= self._policy.max_attempts or not self._may_retry(error):
+            raise error
+        pause = self._pause(error)
+        remaining = self.remaining_seconds()
+        if pause > self._policy.max_delay_seconds or (remaining is not None and pause >= remaining):
+            raise error
+        return pause
+
+    def _may_retry(self, error: KandinskyClientError) -> bool:
+        invited = error.retry_after_seconds is not None
+        if self._seen:
+            return False
+        if isinstance(error, ServerBusyError):
+            return invited and self._policy.retry_busy
+        return isinstance(error, UnavailableError) and (invited or not error.details.answered)
+
+    def _pause(self, error: KandinskyClientError) -> float:
+        """What the server asked for, and a random part on top, so that clients do not come back together."""
+        asked = 0.0 if error.retry_after_seconds is None else error.retry_after_seconds
+        backoff: float = self._policy.initial_delay_seconds * 2 ** (self._failed - 1)
+        return asked + backoff * (0.5 + 0.5 * self._dice())
