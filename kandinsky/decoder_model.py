@@ -22,7 +22,7 @@ from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.networks.unet_config import UNetConfig
 from kandinsky.networks.xlm_roberta import MultilingualClip, XlmRobertaConfig
-from kandinsky.sampling import DecoderStep
+from kandinsky.sampling import Conditioner, DecoderStep, PictureDecoder, PictureEncoder
 from kandinsky.schedulers.config import DECODER_CLASSES, SchedulerConfig
 from kandinsky.schedulers.img2img import SchedulerType
 from kandinsky.tokenizers import PromptTokenizer, open_xlm_roberta_tokenizer
@@ -30,7 +30,7 @@ from kandinsky.tokenizers import PromptTokenizer, open_xlm_roberta_tokenizer
 DECODER_COMPONENTS = ("movq", "scheduler", "text_encoder", "tokenizer", "unet")
 
 # Rows of the text encoder, fixed in the pipeline whatever the tokenizer's own limit.
-_PROMPT_TOKENS = 77
+PROMPT_TOKENS = 77
 
 _TEXT_ENCODER: ComponentKind[MultilingualClip, XlmRobertaConfig] = ComponentKind(
     "text_encoder",
@@ -89,7 +89,7 @@ class DecoderModel:
     _decode_image: Any
     _condition: Any
     step: Any
-    """(latents, previous x0, timesteps, guidance_scales, coefficients, draw, added, text) → (latents, x0), as
+    """(latents, previous x0, timesteps, guidance_scales, coefficients, draw, added, *text) → (latents, x0), as
     `kandinsky.sampling.DecoderStep`."""
 
     @property
@@ -121,7 +121,7 @@ class DecoderModel:
 
     def encode_texts(self, texts: Sequence[str]) -> DecoderTexts:
         """Encode texts with the multilingual tower; what does not fit is reported."""
-        tokens = self.tokenizer.encode(texts, _PROMPT_TOKENS)
+        tokens = self.tokenizer.encode(texts, PROMPT_TOKENS)
         embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids), Tensor(tokens.attention_mask))
         return DecoderTexts(embeds, hidden_states, tokens.truncated)
 
@@ -173,11 +173,11 @@ def load_decoder(root: Path, runtime: Runtime) -> DecoderModel:
         scheduler_type=_SCHEDULER_TYPES[scheduler.class_name],
         defaults=read_decoder_defaults(root),
         runtime=runtime,
-        _encode_text=runtime.graph(text_encoder.network.construct),
-        _encode_image=runtime.graph(movq.network.encode),
-        _decode_image=runtime.graph(movq.network.decode),
-        _condition=runtime.graph(unet.network.condition),
-        step=runtime.graph(DecoderStep(unet.network, dtype).construct),
+        _encode_text=runtime.graph(text_encoder.network),
+        _encode_image=runtime.graph(PictureEncoder(movq.network)),
+        _decode_image=runtime.graph(PictureDecoder(movq.network)),
+        _condition=runtime.graph(Conditioner(unet.network)),
+        step=runtime.graph(DecoderStep(unet.network, dtype)),
     )
 
 

@@ -13,12 +13,14 @@ class InputError(KandinskyError):
     """A caller's value is outside what is allowed.
 
     Attributes:
-        field: name of the offending argument, as the public contract spells it.
+        field: name of the offending argument.
+        description: what is wrong with it and what is allowed.
     """
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+        self.description = message
 
 
 class NonFiniteError(KandinskyError):

@@ -19,7 +19,6 @@ _DTYPES: Mapping[str, npt.DTypeLike] = {"float16": np.float16, "float32": np.flo
 Config = TypeVar("Config")
 ConfigOut = TypeVar("ConfigOut", covariant=True)
 Network = TypeVar("Network", bound=nn.Cell)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class ConfigClass(Protocol[ConfigOut]):
@@ -49,9 +48,14 @@ class Runtime:
         if self.dtype not in _DTYPES:
             raise DeviceError(f"dtype {self.dtype!r} is not supported; supported: {', '.join(_DTYPES)}")
 
-    def graph(self, function: Function) -> Function:
-        """The function as this runtime runs it."""
-        return ms.jit(function) if self.compiled else function
+    def graph(self, cell: nn.Cell) -> Callable[..., Any]:
+        """The cell's call as this runtime runs it.
+
+        A cell, not any of its methods: compiling a method other than `construct` makes MindSpore take it for the cell's
+        construct wherever the cell is called later.
+        """
+        run: Callable[..., Any] = ms.jit(cell.construct) if self.compiled else cell
+        return run
 
 
 @dataclass(frozen=True)

@@ -155,9 +155,9 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
         image_config=ClipImageConfig.from_dict(image_processor.config),
         defaults=read_prior_defaults(root),
         runtime=runtime,
-        _encode_text=runtime.graph(text_encoder.network.construct),
-        _encode_image=runtime.graph(image_encoder.network.construct),
-        step=runtime.graph(PriorStep(prior.network, dtype).construct),
+        _encode_text=runtime.graph(text_encoder.network),
+        _encode_image=runtime.graph(image_encoder.network),
+        step=runtime.graph(PriorStep(prior.network, dtype)),
     )
 
 

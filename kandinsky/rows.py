@@ -100,7 +100,7 @@ def step_rows(model: DecoderModel, rows: Sequence[Row]) -> list[Row]:
         Tensor(np.stack([row.schedule.coefficients[row.steps_done] for row in batch])),
         Tensor(np.concatenate([row.draw() for row in batch])),
         added,
-        text,
+        *text,
     )
     after = {
         index: replace(
@@ -127,10 +127,7 @@ def _join(items: list[Conditioning]) -> tuple[Tensor, TextKeyValues]:
     """Conditioning of a batch: the unconditional halves first, then all conditional ones. Guided rows come first."""
     if len(items) == 1:
         return items[0].added, items[0].text
-    pairs = zip(*(item.text for item in items), strict=True)
-    text = tuple(
-        (_halves([key for key, _ in pair], items), _halves([value for _, value in pair], items)) for pair in pairs
-    )
+    text = tuple(_halves(list(layer), items) for layer in zip(*(item.text for item in items), strict=True))
     return _halves([item.added for item in items], items), text
 
 
@@ -160,6 +157,6 @@ def conditionings(
     split = []
     for index in range(count):
         rows = Tensor(np.array([index, count + index] if guided else [index], np.int32), ms.int32)
-        pairs = tuple((ops.gather(key, rows, 0), ops.gather(value, rows, 0)) for key, value in text)
-        split.append(Conditioning(ops.gather(added, rows, 0), pairs, guidance_scale))
+        own_text = tuple(ops.gather(tensor, rows, 0) for tensor in text)
+        split.append(Conditioning(ops.gather(added, rows, 0), own_text, guidance_scale))
     return split

@@ -1,4 +1,4 @@
-"""One sampling step of each network as a cell: guidance and scheduler arithmetic inside the compiled graph.
+"""What is compiled: a sampling step of each network with guidance and scheduler arithmetic, and what surrounds it.
 
 A batch has r rows. Rows under guidance come first, g of them. The networks see g + r evaluations: the unconditional
 halves of the first g rows, then all rows under their condition. So rows with and without guidance share a batch, and
@@ -8,6 +8,7 @@ nothing is evaluated for nobody.
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from kandinsky.networks.movq import Movq
 from kandinsky.networks.prior_transformer import PriorTransformer
 from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_blocks import TextKeyValues
@@ -86,7 +87,7 @@ class DecoderStep(nn.Cell):
         coefficients: Tensor,
         draw: Tensor,
         added: Tensor,
-        text: TextKeyValues,
+        *text: Tensor,
     ) -> tuple[Tensor, Tensor]:
         guided, channels = added.shape[0] - latents.shape[0], latents.shape[1]
         sample = _evaluations(latents, guided).astype(self.dtype)
@@ -97,6 +98,41 @@ class DecoderStep(nn.Cell):
         if predicted.shape[1] > channels:
             variance = predicted[guided:, channels:]
         return advance(coefficients, latents, noise, variance, previous_x0, draw)
+
+
+class Conditioner(nn.Cell):
+    """`UNet.condition` as a cell."""
+
+    def __init__(self, unet: UNet) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def construct(
+        self, text_hidden_states: Tensor, text_embeds: Tensor, image_embeds: Tensor
+    ) -> tuple[Tensor, TextKeyValues]:
+        return self.unet.condition(text_hidden_states, text_embeds, image_embeds)
+
+
+class PictureEncoder(nn.Cell):
+    """`Movq.encode` as a cell."""
+
+    def __init__(self, movq: Movq) -> None:
+        super().__init__()
+        self.movq = movq
+
+    def construct(self, image: Tensor) -> Tensor:
+        return self.movq.encode(image)
+
+
+class PictureDecoder(nn.Cell):
+    """`Movq.decode` as a cell."""
+
+    def __init__(self, movq: Movq) -> None:
+        super().__init__()
+        self.movq = movq
+
+    def construct(self, latents: Tensor) -> Tensor:
+        return self.movq.decode(latents)
 
 
 def _evaluations(rows: Tensor, guided: int) -> Tensor:

@@ -1,12 +1,12 @@
 """One component of a checkpoint: the folder with its config and weights, found and checked but not read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kandinsky.checkpoint.json_file import read_json
-from kandinsky.checkpoint.weight_names import choose_weights
+from kandinsky.checkpoint.weight_names import choose_weights, variant_to_use
 from kandinsky.errors import ComponentClassError, CorruptFileError, MissingFileError
 
 
@@ -36,19 +36,33 @@ def open_component(root: Path, name: str, expected: str | tuple[str, ...], varia
         root: the checkpoint's folder, with model_index.json.
         name: the component, as model_index.json names it.
         expected: the class, or classes, that it may be of.
-        variant: weights of this variant, such as "fp16"; None for the plain ones, or the only ones there are.
+        variant: weights of this variant, such as "fp16", where the component has it; if no component does, that is
+            an error. None for the plain ones, or the only ones there are.
 
     Raises:
-        MissingFileError, CorruptFileError, PickleRefusedError, ComponentClassError: each says what and where.
+        MissingFileError: the folder, its config, its weights or one of their shards is not there.
+        CorruptFileError: a JSON file is not what it should be.
+        PickleRefusedError: the weights are there as pickle only.
+        ComponentClassError: it is of another class.
     """
     opened = open_settings(root, name, expected, "config.json")
-    return Component(name, opened.folder, opened.class_name, opened.config, _weight_files(opened.folder, variant))
+    names = [path.name for path in opened.folder.iterdir()]
+    variant = variant_to_use(names, [path.name for path in root.glob("*/*")], variant)
+    chosen = opened.folder / choose_weights(names, variant, str(opened.folder))
+    return replace(opened, weight_files=_shards(chosen) if chosen.suffix == ".json" else (chosen,))
 
 
 def open_settings(root: Path, name: str, expected: str | tuple[str, ...], file_name: str) -> Component:
-    """Opens a component without weights, such as a scheduler (scheduler_config.json).
+    """Opens a component without weights, such as a scheduler.
 
-    Arguments and errors as `open_component`; `file_name` is the config's.
+    Args:
+        root: the checkpoint's folder, with model_index.json.
+        name: the component, as model_index.json names it.
+        expected: the class, or classes, that it may be of.
+        file_name: its config's, such as scheduler_config.json.
+
+    Raises:
+        MissingFileError, CorruptFileError, ComponentClassError: as `open_component`.
     """
     listed = _class_in_index(root, name)
     folder = root / name
@@ -68,6 +82,8 @@ def open_settings(root: Path, name: str, expected: str | tuple[str, ...], file_n
 
 def _class_in_index(root: Path, name: str) -> str:
     path = root / "model_index.json"
+    if not path.exists():
+        raise MissingFileError(f"{path} is missing; give the folder of a whole pipeline, which has one")
     index = read_json(path)
     if name not in index:
         present = ", ".join(sorted(key for key in index if not key.startswith("_")))
@@ -87,16 +103,12 @@ def _class_in_config(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _weight_files(folder: Path, variant: str | None) -> tuple[Path, ...]:
-    names = [path.name for path in folder.iterdir()]
-    chosen = folder / choose_weights(names, variant, str(folder))
-    if chosen.suffix != ".json":
-        return (chosen,)
-    weight_map = read_json(chosen).get("weight_map")
+def _shards(index: Path) -> tuple[Path, ...]:
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CorruptFileError(f"{chosen} has no weight_map; download it again")
-    shards = sorted({str(name) for name in weight_map.values()})
-    missing = [name for name in shards if name not in names]
+        raise CorruptFileError(f"{index} has no weight_map; download it again")
+    shards = [index.with_name(name) for name in sorted(set(map(str, weight_map.values())))]
+    missing = [path.name for path in shards if not path.exists()]
     if missing:
-        raise MissingFileError(f"{folder} lacks {', '.join(missing)}, which {chosen.name} lists; download it again")
-    return tuple(folder / name for name in shards)
+        raise MissingFileError(f"{index} lists {', '.join(missing)}, which is missing; download it again")
+    return tuple(shards)

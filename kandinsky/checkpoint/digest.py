@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 from kandinsky.checkpoint.component import Component
@@ -21,7 +20,7 @@ def digest(component: Component) -> str:
     """
     tensors = {name: file for file in map(TensorFile, component.weight_files) for name in file.spans}
     names = sorted(tensors)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor() as threads:
         digests = list(threads.map(lambda name: _tensor_digest(tensors[name], name), names))
     identity = {
         "config": {key: value for key, value in component.config.items() if not key.startswith("_")},

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from kandinsky.checkpoint.weight_names import choose_weights, shards_of
+from kandinsky.checkpoint.weight_names import choose_weights, shards_of, variant_to_use
 from kandinsky.errors import ModelNotFoundError
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ def locate(model: str, components: Sequence[str], variant: str | None = None) ->
     Args:
         model: a local folder, or a repository as OWNER/NAME or OWNER/NAME@REVISION.
         components: the folders that are needed.
-        variant: weights of this variant, such as "fp16"; None for the plain ones, or the only ones there are.
+        variant: weights of this variant, such as "fp16", of the components that have it; an error if none does.
+            None for the plain ones, or the only ones there are.
 
     Raises:
         ModelNotFoundError: there is no such folder, and no such repository on the hub or in the cache.
@@ -42,7 +43,7 @@ def locate(model: str, components: Sequence[str], variant: str | None = None) ->
         PickleRefusedError: the repository has its weights as pickle only.
     """
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model and folder.is_dir():
         return folder
     repository = _REPOSITORY.fullmatch(model)
     if repository is None:
@@ -65,9 +66,12 @@ def wanted_files(names: Collection[str], components: Sequence[str], variant: str
         MissingFileError, PickleRefusedError: as for `locate`.
     """
     wanted = [name for name in names if "/" not in name and name.endswith(".json")]
+    paths = [PurePosixPath(name) for name in names]
+    everywhere = [path.name for path in paths if str(path.parent) in components]
     for component in components:
-        inside = {path.name for path in map(PurePosixPath, names) if str(path.parent) == component}
-        wanted += (f"{component}/{name}" for name in _needed(inside, variant, f"{place}/{component}"))
+        inside = [path.name for path in paths if str(path.parent) == component]
+        usable = variant_to_use(inside, everywhere, variant)
+        wanted += (f"{component}/{name}" for name in _needed(inside, usable, f"{place}/{component}"))
     return wanted
 
 

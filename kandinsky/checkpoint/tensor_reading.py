@@ -5,7 +5,7 @@ memory is given back after each, so that there is never a second copy of the mod
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,12 @@ from kandinsky.errors import NonFiniteWeightsError
 
 FLOAT_DTYPES = frozenset({"BF16", "F16", "F32", "F64"})
 
-_RUN_ELEMENTS = 1 << 20  # long against a thread's hand-over, short against the tensors that several threads share
+_RUN_ELEMENTS = 1 << 19  # long against a thread's hand-over, short against what is left of a second copy
+_MOST_THREADS = 8  # memory is no faster with more
 
 
 def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dict[str, npt.NDArray[Any]]:
-    """All given tensors in one dtype, read by as many threads as there are cores.
+    """All given tensors in one dtype, read by several threads.
 
     Args:
         sources: the file of each tensor, by the tensor's name. All are of `FLOAT_DTYPES`.
@@ -32,8 +33,12 @@ def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dic
         NonFiniteWeightsError: tensors hold NaN, infinity, or values that the dtype cannot hold.
     """
     arrays = {name: _destination(file.view(name), dtype) for name, file in sources.items()}
-    runs = [_Run(sources[name], name, start, array) for name, array in arrays.items() for start in _starts(array.size)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    runs = [
+        _Run(sources[name], name, start, array)
+        for name, array in arrays.items()
+        for start in range(0, array.size, _RUN_ELEMENTS)
+    ]
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
         finite = list(threads.map(_read_run, runs))
     bad = dict.fromkeys(run.name for run, good in zip(runs, finite, strict=True) if not good)
     if bad:
@@ -60,10 +65,6 @@ def _destination(view: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[An
     return view if view.dtype == dtype and view.flags.aligned else np.empty(view.shape, dtype)
 
 
-def _starts(size: int) -> Iterator[int]:
-    return iter(range(0, size, _RUN_ELEMENTS))
-
-
 def _read_run(run: _Run) -> bool:
     """Converts the run, if need be. Returns whether all of it is finite."""
     elements = slice(run.start, run.start + _RUN_ELEMENTS)
@@ -79,6 +80,10 @@ def _read_run(run: _Run) -> bool:
 
 
 def _all_finite(values: npt.NDArray[Any]) -> bool:
-    if values.dtype == np.float16:  # NumPy's isfinite takes five times as long on it as a look at its exponents
-        return int((values.view(np.uint16) & 0x7FFF).max()) < 0x7C00
-    return bool(np.isfinite(values).all())
+    """As np.isfinite(values).all(), but five times faster on float16 and without its array of answers.
+
+    Read as integers, infinity and NaN are the largest numbers of either sign.
+    """
+    size = values.dtype.itemsize
+    infinity = np.array([np.inf, -np.inf], values.dtype).view(f"u{size}")
+    return bool(values.view(f"i{size}").max() < infinity[0] and values.view(f"u{size}").max() < infinity[1])

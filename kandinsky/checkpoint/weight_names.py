@@ -47,6 +47,17 @@ def choose_weights(names: Collection[str], variant: str | None, place: str) -> s
     return found[variant]
 
 
+def variant_to_use(names: Collection[str], others: Collection[str], variant: str | None) -> str | None:
+    """The variant to choose in one folder: the asked one, or None where only other components have it, as in diffusers.
+
+    Args:
+        names: names of the files of the component's folder.
+        others: names of the files of all components' folders.
+        variant: the variant asked for.
+    """
+    return None if variant not in _entry_points(names) and variant in _entry_points(others) else variant
+
+
 def shards_of(names: Collection[str], index: str) -> tuple[str, ...]:
     """The names that look like shards of this index; for listings, where the index cannot be opened yet."""
     match = _INDEX.fullmatch(index)

@@ -123,32 +123,32 @@ class UNet(nn.Cell):
 
         Returns:
             added: (b, time_channels).
-            text: a (key, value) pair, each (b, 10 + n, channels), for every attention layer in order of use.
+            text: a key and a value, each (b, 10 + n, channels), for every attention layer in order of use.
         """
         context = self.encoder_hid_proj(text_hidden_states, image_embeds)
-        pairs: TextKeyValues = ()
+        text: TextKeyValues = ()
         for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
             if block.attentions is not None:
                 for attention in block.attentions:
-                    pairs = (*pairs, attention.text_key_value(context))
-        return self.add_embedding(text_embeds, image_embeds), pairs
+                    text = text + attention.text_key_value(context)
+        return self.add_embedding(text_embeds, image_embeds), text
 
     def construct(self, sample: Tensor, timestep: Tensor, added: Tensor, text: TextKeyValues) -> Tensor:
         time = self.time_embedding(timestep) + added
         x = self.conv_in(sample)
         skips = (x,)
         for block in self.down_blocks:
-            layers = 0 if block.attentions is None else len(block.attentions)
-            x, states = block(x, time, text[:layers])
-            text = text[layers:]
+            tensors = 0 if block.attentions is None else 2 * len(block.attentions)
+            x, states = block(x, time, text[:tensors])
+            text = text[tensors:]
             skips = skips + states
-        x = self.mid_block(x, time, text[:1])
-        text = text[1:]
+        x = self.mid_block(x, time, text[:2])
+        text = text[2:]
         for block in self.up_blocks:
-            layers = 0 if block.attentions is None else len(block.attentions)
+            tensors = 0 if block.attentions is None else 2 * len(block.attentions)
             count = len(block.resnets)
-            x = block(x, skips[: -count - 1 : -1], time, text[:layers])
-            text = text[layers:]
+            x = block(x, skips[: -count - 1 : -1], time, text[:tensors])
+            text = text[tensors:]
             skips = skips[:-count]
         return self.conv_out(self.activate(self.conv_norm_out(x)))
 

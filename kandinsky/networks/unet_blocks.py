@@ -2,7 +2,7 @@
 
 Source: diffusers' ResnetDownsampleBlock2D, SimpleCrossAttnDownBlock2D, their up forms, UNetMidBlock2DSimpleCrossAttn.
 
-`text` is a flat tuple of (key, value) pairs, one for each attention layer of the block, in order.
+`text` holds a key and a value for each attention layer of the block, in order.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from kandinsky.networks.layers import cells
 from kandinsky.networks.resnet import ResnetBlock, ResnetShape
 from kandinsky.ops import Kernels
 
-TextKeyValues = tuple[tuple[Tensor, Tensor], ...]
+TextKeyValues = tuple[Tensor, ...]
+"""Key and value of one attention layer after another. Flat, because compiled graphs take tensors, not nested tuples."""
 
 
 class DownBlock(nn.Cell):
@@ -23,7 +24,7 @@ class DownBlock(nn.Cell):
     Args of a call:
         x: (b, in_channels, h, w).
         time: (b, time_channels).
-        text: keys and values, one pair an attention layer.
+        text: a key and a value for each attention layer.
 
     Returns:
         The last state, and every state on the way for the up path.
@@ -53,7 +54,7 @@ class DownBlock(nn.Cell):
         for index, resnet in enumerate(self.resnets):
             x = resnet(x, time)
             if self.attentions is not None:
-                x = self.attentions[index](x, text[index][0], text[index][1])
+                x = self.attentions[index](x, text[2 * index], text[2 * index + 1])
             states = (*states, x)
         if self.downsamplers is not None:
             x = self.downsamplers[0](x, time)
@@ -71,7 +72,7 @@ class MidBlock(nn.Cell):
 
     def construct(self, x: Tensor, time: Tensor, text: TextKeyValues) -> Tensor:
         x = self.resnets[0](x, time)
-        x = self.attentions[0](x, text[0][0], text[0][1])
+        x = self.attentions[0](x, text[0], text[1])
         return self.resnets[1](x, time)
 
 
@@ -82,7 +83,7 @@ class UpBlock(nn.Cell):
         x: (b, previous channels, h, w).
         skips: states of the down path, in the order they are used.
         time: (b, time_channels).
-        text: keys and values, one pair an attention layer.
+        text: a key and a value for each attention layer.
 
     Returns:
         (b, out_channels, h', w').
@@ -107,5 +108,5 @@ class UpBlock(nn.Cell):
         for index, resnet in enumerate(self.resnets):
             x = resnet(ops.cat((x, skips[index]), 1), time)
             if self.attentions is not None:
-                x = self.attentions[index](x, text[index][0], text[index][1])
+                x = self.attentions[index](x, text[2 * index], text[2 * index + 1])
         return x if self.upsamplers is None else self.upsamplers[0](x, time)

@@ -1,0 +1,1 @@
+"""What the three servers share: flags, errors, the frame around every call, start and stop. Knows nothing of models."""

@@ -1,0 +1,105 @@
+"""A server process: flags, log, start, one line when ready, SIGTERM or SIGINT, exit code."""
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+from serving import flags, logs
+from serving.server import Application, Server, ServerConfig, StartupError
+
+ConfigT = TypeVar("ConfigT", bound=ServerConfig)
+
+_log = logging.getLogger("serving.bootstrap")
+
+
+def run_server(
+    name: str,
+    description: str,
+    config_class: type[ConfigT],
+    build: Callable[[ConfigT], Application],
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Serves until SIGTERM or SIGINT, then exits: 0 after a clean end, 1 after a StartupError, 2 for wrong flags.
+
+    When calls are served, one line goes to stdout: `NAME ready on HOST:PORT`. A second signal ends the process at once.
+
+    Args:
+        name: the command's name, for example `kandinsky-decoder`.
+        description: what it does, for `--help`.
+        config_class: its flags.
+        build: makes the application; called in the event loop, before the port is taken. May raise StartupError.
+        argv: arguments; None: the process's own.
+    """
+    config = flags.parse(config_class, name, description, argv)
+    logs.configure(config.log_level)
+    try:
+        asyncio.run(_serve(name, config, build))
+    except StartupError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(1)
+    sys.exit(0)
+
+
+async def _serve(name: str, config: ConfigT, build: Callable[[ConfigT], Application]) -> None:
+    stopping = _stop_on_signals()
+    application = build(config)
+    server = Server(application, config)
+    try:
+        address = await server.start()
+    except StartupError:
+        await application.close()
+        raise
+    try:
+        _warn_if_exposed(config.host)
+        if await _finished_first(server.warm_up(), stopping):
+            sys.stdout.write(f"{name} ready on {address}\n")
+            sys.stdout.flush()
+            await stopping.wait()
+        _log.info("stopping", extra={"server": repr(server)})
+    finally:
+        await server.stop()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; after the first, both signals kill, as they do by default."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        stopping.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    return stopping
+
+
+async def _finished_first(work: "asyncio._CoroutineLike[None]", stopping: asyncio.Event) -> bool:
+    """Whether the work finished before the event was set; else it is cancelled."""
+    working, waiting = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finished = working.done()
+    for task in (working, waiting):
+        task.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    if finished:
+        working.result()
+    else:
+        await asyncio.gather(working, return_exceptions=True)
+    return finished
+
+
+def _warn_if_exposed(host: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        _log.warning("listening without TLS: whoever reaches this port can use the server", extra={"host": host})

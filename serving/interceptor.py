@@ -1,0 +1,155 @@
+"""The frame around every call: request id, admission, cancellation, errors as rich statuses, one line in the log.
+
+Handlers are coroutines, or async generators where the answer is a stream. They return, yield or raise; they never abort
+a context and never log a call. A request's `request_id` is never empty when the handler sees it.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from serving.errors import InternalServerError, InvalidFieldError, ServiceError
+from serving.gate import Gate
+from serving.requests import RunningRequests
+from serving.status import reason_of, rich_status
+
+REQUEST_ID_KEY = "x-request-id"
+
+_OUR_METHODS = "/imagegen.v1."  # health and reflection answer in every state and are not logged
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")  # it travels as a header: printable ASCII only
+
+_log = logging.getLogger("serving.call")
+
+_MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_AsyncHandler: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Puts the frame around the calls of one server."""
+
+    def __init__(self, gate: Gate, running: RunningRequests) -> None:
+        self._gate = gate
+        self._running = running
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_MaybeHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _MaybeHandler:
+        """Wraps the handler of one call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OUR_METHODS):
+            return handler
+        codecs = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        inner: Any = handler  # the stubs type handlers as those of the synchronous server
+        if handler.response_streaming:
+            framed = self._framed(method, _writing(inner.unary_stream), streams=True)
+            return grpc.unary_stream_rpc_method_handler(framed, **codecs)
+        return grpc.unary_unary_rpc_method_handler(self._framed(method, inner.unary_unary, streams=False), **codecs)
+
+    def _framed(self, method: str, handler: _AsyncHandler, *, streams: bool) -> _AsyncHandler:
+        async def framed(request: Message, context: _Context) -> Any:
+            call = _Call.of(method, request)
+            try:
+                if call.is_work or not streams:  # a stream that is no work watches until the server stops
+                    self._gate.enter()
+                    context.add_done_callback(self._leave)  # type: ignore[arg-type] # the stubs' type is no protocol
+                answer = await self._admit(call, handler, request, context)
+            except ServiceError as error:
+                status = rich_status(error)
+            except asyncio.CancelledError:
+                call.log(_ended_by_client(context))
+                raise
+            except Exception:
+                status = call.log_bug()
+            else:
+                call.log("OK")
+                return answer
+            to_client = rpc_status.to_status(status)
+            call.log(to_client.code.name, reason_of(status), status.message)
+            return await context.abort_with_status(to_client)
+
+        return framed
+
+    def _leave(self, ctx: _Context) -> None:  # noqa: ARG002 the signature is gRPC's
+        self._gate.leave()
+
+    async def _admit(self, call: "_Call", handler: _AsyncHandler, request: Message, context: _Context) -> Any:
+        self._gate.check(is_work=call.is_work)
+        if _REQUEST_ID.fullmatch(call.request_id) is None:
+            raise InvalidFieldError("request_id", "must be 1 to 128 printable ASCII characters without spaces")
+        with self._running.run(call.request_id) if call.is_work else nullcontext():
+            # At once, so that a caller who sent no id can cancel by it.
+            await context.send_initial_metadata(((REQUEST_ID_KEY, call.request_id),))
+            return await handler(request, context)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call, for admission and for the log.
+
+    Work is what carries an id of its own: not GetModel, and not Cancel, whose id is another request's.
+    """
+
+    method: str
+    request_id: str
+    is_work: bool
+    start: float
+
+    @classmethod
+    def of(cls, method: str, request: Any) -> "_Call":
+        """The call of a request, into which an id is written if it should have one and has none."""
+        start = time.monotonic()
+        if method.endswith("/Cancel"):
+            return cls(method, request.request_id, False, start)
+        if "request" in request.DESCRIPTOR.fields_by_name:
+            request = request.request
+        if "request_id" not in request.DESCRIPTOR.fields_by_name:
+            return cls(method, uuid.uuid4().hex, False, start)
+        if not request.request_id:
+            request.request_id = uuid.uuid4().hex
+        return cls(method, request.request_id, True, start)
+
+    def log(self, status: str, reason: str | None = None, error: str | None = None) -> None:
+        seconds = time.monotonic() - self.start
+        fields = {"method": self.method, "request_id": self.request_id, "status": status, "seconds": seconds}
+        failure = {} if reason is None else {"reason": reason, "error": error}
+        _log.info("call", extra=fields | failure)
+
+    def log_bug(self) -> status_pb2.Status:
+        """Logs the exception that is being handled, and returns what the client is told of it."""
+        error_id = uuid.uuid4().hex[:12]
+        _log.exception("bug", extra={"method": self.method, "request_id": self.request_id, "error_id": error_id})
+        return rich_status(InternalServerError(error_id))
+
+
+def _writing(handler: Callable[[Any, _Context], AsyncGenerator[Message, None]]) -> _AsyncHandler:
+    """The handler as a coroutine, so that the generator is closed at once whatever happens while an event is sent."""
+
+    async def write_all(request: Any, context: _Context) -> None:
+        async with aclosing(handler(request, context)) as events:
+            async for event in events:
+                await context.write(event)
+
+    return write_all
+
+
+def _ended_by_client(context: _Context) -> str:
+    remaining_seconds: float | None = context.time_remaining()
+    return "DEADLINE_EXCEEDED" if remaining_seconds is not None and remaining_seconds <= 0 else "CANCELLED"

@@ -1,0 +1,24 @@
+"""The flags that both workers have."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from serving.flags import flag
+from serving.server import ServerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig(ServerConfig):
+    """Which model runs where, and what a request may ask for."""
+
+    model: str = flag("Hugging Face repository as ID or ID@REVISION, or a local folder of the same layout.")
+    variant: str | None = flag("Variant of the weight files, for example fp16.", default=None, metavar="NAME")
+    device: Literal["CPU", "Ascend"] = flag("Where the networks run.", default="CPU")
+    device_id: int = flag("Which NPU of the machine; not used on a CPU.", default=0, minimum=0)
+    dtype: Literal["float32", "float16"] = flag(
+        "What the networks compute in; MoVQ is always float32.", default="float32"
+    )
+    max_queue_seconds: float = flag("Work that may wait, in device seconds; more is refused.", default=600.0, minimum=0)
+    max_prompt_bytes: int = flag("Longest text of a request, in UTF-8.", default=16 * 2**10, minimum=1)
+    max_image_bytes: int = flag("Largest input picture file.", default=32 * 2**20, minimum=1)
+    max_image_pixels: int = flag("Largest input picture, width × height.", default=40_000_000, minimum=1)

@@ -1,0 +1,42 @@
+"""News of a request on their way to its client, who may be slower than the device.
+
+A device never waits for a client: news that are not read yet are replaced by newer ones.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Generic, TypeVar
+
+News = TypeVar("News")
+
+
+class Mailbox(Generic[News]):
+    """Holds the newest piece of news for each key until it is read."""
+
+    def __init__(self) -> None:
+        self._news: dict[int, News] = {}
+        self._arrived = asyncio.Event()
+
+    def put(self, key: int, news: News) -> None:
+        """Leave news; older ones under the key that were not read are gone."""
+        self._news[key] = news
+        self._arrived.set()
+
+    async def follow(self, work: asyncio.Task[Any]) -> AsyncGenerator[News, None]:
+        """Yield news as they come, in the order they came, until the work has ended."""
+        while True:
+            arrived = asyncio.ensure_future(self._arrived.wait())
+            await asyncio.wait((work, arrived), return_when=asyncio.FIRST_COMPLETED)
+            arrived.cancel()
+            self._arrived.clear()
+            news, self._news = self._news, {}
+            for piece in news.values():
+                yield piece
+            if work.done() and not self._news:
+                return
+
+
+async def stopped(work: asyncio.Task[Any]) -> None:
+    """Stop a task and wait until it has cleaned up; what it raises meanwhile is dropped."""
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
