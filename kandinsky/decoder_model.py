@@ -11,7 +11,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.defaults import DecoderDefaults, read_decoder_defaults
@@ -62,14 +62,6 @@ class DecoderTexts:
     embeds: Tensor
     hidden_states: Tensor
     truncated: tuple[str, ...]
-
-    def repeat(self, count: int) -> "DecoderTexts":
-        """Every text `count` times, one text's repeats beside each other."""
-        if count == 1:
-            return self
-        truncated = tuple(cut for cut in self.truncated for _ in range(count))
-        embeds, hidden_states = (ops.repeat_interleave(item, count, 0) for item in (self.embeds, self.hidden_states))
-        return DecoderTexts(embeds, hidden_states, truncated)
 
 
 @dataclass(frozen=True)

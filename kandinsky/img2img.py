@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kandinsky.decoder_model import DecoderModel
+from kandinsky.decoder_model import DecoderModel, DecoderTexts
 from kandinsky.errors import InputError
 from kandinsky.images import ResizeMode, fit_image, to_image, to_pixels
 from kandinsky.noise import generators, standard_normal
 from kandinsky.prior_sampling import check_guidance_scale
-from kandinsky.rows import Conditioning, Row, conditionings, finish_row, start_row
+from kandinsky.rows import Conditioning, Row, finish_row, start_row
 from kandinsky.schedulers.img2img import SchedulerType, add_noise, added_noise_timestep, decoder_schedule
 
 
@@ -118,16 +118,22 @@ def _input_pixels(model: DecoderModel, request: Img2ImgRequest, image: Image.Ima
 
 
 def _condition(model: DecoderModel, request: Img2ImgRequest) -> tuple[list[Conditioning], dict[str, str]]:
-    """Each image's conditioning, and the cut ends of the texts."""
+    """Each image's conditioning, and the cut ends of the texts.
+
+    One image at a time: shapes, and so compiled graphs and roundings, do not depend on how many images there are.
+    """
     fields = {"negative_prompt": request.negative_prompt} if request.guided else {}
     fields["prompt"] = request.prompt
     texts = model.encode_texts(list(fields.values()))
-    count = request.num_images
-    embeds = np.broadcast_to(request.image_embeds, (count, model.embedding_dim))
-    if request.guided:
-        negative = np.broadcast_to(request.negative_image_embeds, (count, model.embedding_dim))
-        embeds = np.concatenate([negative, embeds])
-    rows = texts.repeat(count)
-    added, text = model.condition(rows, np.ascontiguousarray(embeds))
     truncated = {field: cut for field, cut in zip(fields, texts.truncated, strict=True) if cut}
-    return conditionings(added, text, request.guidance_scale, count=count, guided=request.guided), truncated
+    distinct = max(len(request.image_embeds), len(request.negative_image_embeds) if request.guided else 1)
+    own = [_condition_image(model, request, texts, index) for index in range(distinct)]
+    return own if distinct == request.num_images else own * request.num_images, truncated
+
+
+def _condition_image(model: DecoderModel, request: Img2ImgRequest, texts: DecoderTexts, index: int) -> Conditioning:
+    halves = [request.negative_image_embeds, request.image_embeds] if request.guided else [request.image_embeds]
+    # An array of one row serves all images.
+    embeds = np.stack([half[index if len(half) > 1 else 0] for half in halves])
+    added, text = model.condition(texts, embeds)
+    return Conditioning(added, text, request.guidance_scale)

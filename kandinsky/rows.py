@@ -7,7 +7,6 @@ row's numbers are the same alone and in company.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import mindspore as ms
 import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor, ops
@@ -138,25 +137,3 @@ def _halves(tensors: list[Tensor], items: list[Conditioning]) -> Tensor:
 
 def _cat(tensors: list[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)
-
-
-def conditionings(
-    added: Tensor, text: TextKeyValues, guidance_scale: float, *, count: int, guided: bool
-) -> list[Conditioning]:
-    """Split what `DecoderModel.condition` gave for `count` images into each image's own.
-
-    Args:
-        added: (m · count, time_channels), the unconditional rows first.
-        text: likewise, each (m · count, tokens, channels).
-        guidance_scale: the request's.
-        count: images.
-        guided: whether m is 2, else 1.
-    """
-    if count == 1:
-        return [Conditioning(added, text, guidance_scale)]
-    split = []
-    for index in range(count):
-        rows = Tensor(np.array([index, count + index] if guided else [index], np.int32), ms.int32)
-        own_text = tuple(ops.gather(tensor, rows, 0) for tensor in text)
-        split.append(Conditioning(ops.gather(added, rows, 0), own_text, guidance_scale))
-    return split

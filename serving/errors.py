@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from google.rpc import status_pb2
+
 from imagegen.v1.common_pb2 import ErrorReason, Phase, Tier
 
 

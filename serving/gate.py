@@ -4,7 +4,6 @@ import asyncio
 import enum
 
 from imagegen.v1.common_pb2 import Tier
-
 from serving.errors import DrainingError, NoWorkerError, tier_name
 
 # Long enough for a load balancer to have noticed, short enough to be worth waiting.

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imagegen.v1.common_pb2 import Phase
-
 from serving.errors import CancelledByIdError, RequestIdInUseError
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from imagegen.v1.common_pb2 import Tier
 
+from imagegen.v1.common_pb2 import Tier
 from serving.flags import flag
 from serving.gate import Gate, ServerState
 from serving.interceptor import CallInterceptor

@@ -6,8 +6,8 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from imagegen.v1.common_pb2 import ErrorReason
 
+from imagegen.v1.common_pb2 import ErrorReason
 from serving.errors import InvalidFieldsError, PassedOnError, ServiceError
 
 ERROR_DOMAIN = "imagegen.v1"

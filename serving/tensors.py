@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from imagegen.v1.common_pb2 import DataType, Tensor
 from numpy.typing import NDArray
 
+from imagegen.v1.common_pb2 import DataType, Tensor
 from serving.errors import InvalidFieldError
 
 Floats = NDArray[np.floating[Any]]

@@ -1,7 +1,6 @@
 from imagegen.v1.common_pb2 import Receipt as Receipt
 from imagegen.v1.common_pb2 import Truncation as Truncation
 from imagegen.v1.gateway_pb2 import GetServerInfoResponse as GetServerInfoResponse
-
 from kandinsky_client.aio import AsyncClient as AsyncClient
 from kandinsky_client.aio import AsyncEventStream as AsyncEventStream
 from kandinsky_client.client import Client as Client

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar, Unpack
 
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
-from imagegen.v1 import common_pb2, decoder_pb2, gateway_pb2, prior_pb2
 
+from imagegen.v1 import common_pb2, decoder_pb2, gateway_pb2, prior_pb2
 from kandinsky_client import enums, results
 from kandinsky_client.errors import invalid_field
 from kandinsky_client.images import ImageInput, image_bytes
@@ -65,7 +65,7 @@ def encode_prompt(prompt: str, **options: Unpack[EncodePromptOptions]) -> Call[E
     return Call("EncodePrompt", request, results.encode_result, _timeout(options))
 
 
-def interpolate(items: Sequence[str | ImageInput], **options: Unpack[InterpolateOptions]) -> Call[EncodeResult]:
+def interpolate(items: Sequence[ImageInput], **options: Unpack[InterpolateOptions]) -> Call[EncodeResult]:
     """Embeddings of a mix."""
     _refuse_unknown(options, InterpolateOptions)
     request = gateway_pb2.InterpolateRequest(items=[_item(item, index) for index, item in enumerate(items)])
@@ -120,7 +120,7 @@ def _set_prior(
     _set_enum(request, "priority", common_pb2.Priority.DESCRIPTOR, options)
 
 
-def _item(item: str | ImageInput, index: int) -> prior_pb2.InterpolationItem:
+def _item(item: ImageInput, index: int) -> prior_pb2.InterpolationItem:
     """A text if it is a string; a picture in a file is named by a pathlib.Path."""
     message = prior_pb2.InterpolationItem()
     if isinstance(item, str):

@@ -19,6 +19,8 @@ def options(server: str) -> ChannelOptions:
         ("grpc.http2.max_pings_without_data", 0),
         # Spread calls over all addresses of the name, past those that are down.
         ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+        # Else a second attempt finds the connection that failed for the first, not yet tried anew.
+        ("grpc.initial_reconnect_backoff_ms", 200),
         # http_proxy is not meant for one's own machine.
         ("grpc.enable_http_proxy", 0 if server.startswith(_LOOPBACK) else 1),
     ]

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 import grpc
+
 from imagegen.v1.gateway_pb2 import GetServerInfoResponse
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
-
 from kandinsky_client import calls, channel
 from kandinsky_client.errors import InternalError, RequestCancelledError
 from kandinsky_client.images import ImageInput
@@ -90,7 +90,7 @@ class Client:
         """Turn a prompt into embeddings for any number of `img2img` calls. Options: see EncodePromptOptions."""
         return self._run(calls.encode_prompt(prompt, **options))
 
-    def interpolate(self, items: Sequence[str | ImageInput], **options: Unpack[InterpolateOptions]) -> EncodeResult:
+    def interpolate(self, items: Sequence[ImageInput], **options: Unpack[InterpolateOptions]) -> EncodeResult:
         """Mix texts (str) and pictures (pathlib.Path, bytes, images, arrays). Options: see InterpolateOptions."""
         return self._run(calls.interpolate(items, **options))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
+
 from imagegen.v1 import common_pb2
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ class Embeddings:
         return self.message.image_embeds.shape[0]
 
     def __repr__(self) -> str:
-        count, dim = self.message.image_embeds.shape
-        return f"Embeddings(n={count}, dim={dim}, prior_digest={self.prior_digest[:12]!r})"
+        shape = tuple(self.message.image_embeds.shape)
+        return f"Embeddings(shape={shape}, prior_digest={self.prior_digest[:12]!r})"
 
 
 def _is_matrix(tensor: common_pb2.Tensor) -> bool:

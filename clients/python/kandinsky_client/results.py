@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from imagegen.v1 import common_pb2, decoder_pb2, gateway_pb2
-
 from kandinsky_client import enums
 from kandinsky_client.embeddings import Embeddings
 

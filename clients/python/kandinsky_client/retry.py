@@ -23,7 +23,7 @@ class RetryPolicy:
         retry_busy: whether to wait, too, when the server is full and says when to come back.
     """
 
-    max_attempts: int = 3
+    max_attempts: int = 4
     initial_delay_seconds: float = 0.25
     max_delay_seconds: float = 30.0
     retry_busy: bool = False

@@ -1,0 +1,67 @@
+# The contract with people, README and CI: they all call these targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REFERENCE := .venv-reference/bin/python
+
+# What a stamp stands for is remade when the dependencies change.
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format protos golden full-size bench-overhead clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[worker]"
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[worker,dev]"
+	@touch $@ $(INSTALLED)
+
+demo: $(INSTALLED) ## Install, start the three tiers, send the sketch, write the picture, stop.
+	$(BIN)/python -m demo.run
+
+test: $(INSTALLED_DEV) ## Run the whole test suite.
+	$(BIN)/pytest
+
+lint: $(INSTALLED_DEV) ## Style, types, protos; changes nothing.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/python scripts/generate_protos.py --check
+
+format: $(INSTALLED_DEV) ## Put code and protos into their form.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format --write protos
+
+protos: $(INSTALLED_DEV) ## Generate the stubs from protos/.
+	$(BIN)/python scripts/generate_protos.py
+
+$(REFERENCE):
+	$(PYTHON) -m venv .venv-reference
+	.venv-reference/bin/pip install --quiet --disable-pip-version-check ".[reference]"
+
+golden: $(REFERENCE) ## Compute the reference again with torch and diffusers (gigabytes to install) and compare.
+	$(REFERENCE) -m scripts.reference golden tests/reference/tiny --inputs tests/reference/tiny/networks.safetensors --out out/reference/tiny
+	$(REFERENCE) -m scripts.reference compare tests/reference/tiny out/reference/tiny
+	$(REFERENCE) -m scripts.reference golden tests/reference/variant --out out/reference/variant
+	$(REFERENCE) -m scripts.reference compare tests/reference/variant out/reference/variant
+
+full-size: $(INSTALLED) ## Load and run the full-size configuration on random weights (8 GB of disk, 12 GB of memory).
+	$(BIN)/python -m scripts.full_size
+
+bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
+	$(BIN)/python -m benchmarks.overhead
+
+clean: ## Remove what the targets made, the environments included.
+	rm -rf $(VENV) .venv-reference out .mypy_cache .pytest_cache .ruff_cache

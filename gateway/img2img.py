@@ -1,0 +1,182 @@
+"""One Img2Img request, from its arrival to its pictures: embeddings from a prior, pictures from a decoder.
+
+The picture travels as the bytes that came; nothing here decodes it. What cannot be known without a model (sizes, steps,
+limits) is left to the workers, whose refusals reach the client as they are.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.receipts import merge
+from gateway.upstream import passing_on
+from gateway.workers import WorkerPool
+from imagegen.v1.common_pb2 import ImageEmbeddings, Phase, Queued, Receipt, Tier
+from imagegen.v1.decoder_pb2 import (
+    DecoderServiceImg2ImgRequest,
+    DecoderServiceStreamImg2ImgRequest,
+    DecoderServiceStreamImg2ImgResponse,
+    Img2ImgResult,
+    Progress,
+)
+from imagegen.v1.gateway_pb2 import Img2ImgRequest, PromptEncoded, StreamImg2ImgRequest, StreamImg2ImgResponse
+from imagegen.v1.prior_pb2 import PriorServiceEncodePromptRequest, PriorServiceEncodePromptResponse
+from serving.errors import InvalidFieldError
+from serving.requests import RunningRequest
+
+if TYPE_CHECKING:  # these two exist for type checkers only
+    from imagegen.v1.decoder_pb2_grpc import DecoderServiceAsyncStub
+    from imagegen.v1.prior_pb2_grpc import PriorServiceAsyncStub
+
+_DRAWN_SEEDS = 2**32  # short enough to be typed again
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """The workers behind the gateway."""
+
+    prior: "WorkerPool[PriorServiceAsyncStub]"
+    decoder: "WorkerPool[DecoderServiceAsyncStub]"
+
+
+class Img2ImgJob:
+    """One request and what has become of it so far."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        stream_request: StreamImg2ImgRequest,
+        running: RunningRequest,
+        time_remaining: Callable[[], float | None],
+    ) -> None:
+        self._tiers = tiers
+        self._request = stream_request.request
+        self._preview_every_steps = stream_request.preview_every_steps
+        self._running = running
+        self._time_remaining = time_remaining
+        self._arrival = time.monotonic()
+        self._tried: dict[Tier.ValueType, list[str]] = {Tier.TIER_PRIOR: [], Tier.TIER_DECODER: []}
+        self._finished_images: set[int] = set()
+
+    async def run(self) -> AsyncGenerator[StreamImg2ImgResponse, None]:
+        """Does it: Queued first, the result last."""
+        _check(self._request)
+        if not self._request.params.HasField("seed"):
+            self._request.params.seed = secrets.randbelow(_DRAWN_SEEDS)
+        yield self._queued()
+        if self._request.HasField("embeddings"):
+            embeddings, receipt = self._request.embeddings, Receipt()
+        else:
+            encoded = await self._encode_prompt()
+            embeddings, receipt = encoded.embeddings, encoded.receipt
+            yield _prompt_encoded(receipt)
+        async with aclosing(self._denoise(embeddings, receipt)) as events:
+            async for event in events:
+                yield event
+
+    def _queued(self) -> StreamImg2ImgResponse:
+        tier, workers = Tier.TIER_PRIOR, self._tiers.prior.least_outstanding()
+        if self._request.HasField("embeddings"):
+            tier, workers = Tier.TIER_DECODER, self._tiers.decoder.least_outstanding()
+        queued = Queued(request_id=self._request.request_id, tier=tier, position=workers)
+        return StreamImg2ImgResponse(queued=queued)
+
+    async def _encode_prompt(self) -> PriorServiceEncodePromptResponse:
+        self._running.phase = Phase.PHASE_ENCODING
+        request = _prior_request(self._request)
+        seed_field = "prior.seed" if self._request.prior.HasField("seed") else "params.seed"
+        # The prior speaks of its own request.
+        names = {"params.seed": seed_field, "params": "prior", "num_embeddings": "params.num_images"}
+        with passing_on(self._running, names):
+            return await self._tiers.prior.ask(
+                lambda stub: stub.EncodePrompt(request, timeout=self._time_remaining()), self._tried[Tier.TIER_PRIOR]
+            )
+
+    async def _denoise(
+        self, embeddings: ImageEmbeddings, receipt: Receipt
+    ) -> AsyncGenerator[StreamImg2ImgResponse, None]:
+        self._running.phase = Phase.PHASE_QUEUED
+        request = DecoderServiceStreamImg2ImgRequest(
+            request=_decoder_request(self._request, embeddings), preview_every_steps=self._preview_every_steps
+        )
+        messages = self._tiers.decoder.stream(
+            lambda stub: stub.StreamImg2Img(request, timeout=self._time_remaining()), self._tried[Tier.TIER_DECODER]
+        )
+        has_result = False
+        with passing_on(self._running):
+            async with aclosing(messages):
+                async for message in messages:
+                    has_result = message.HasField("result")
+                    event = self._event(message, receipt)
+                    if event is not None:
+                        yield event
+        if not has_result:
+            raise RuntimeError("the decoder's stream ended without a result")
+
+    def _event(self, message: DecoderServiceStreamImg2ImgResponse, receipt: Receipt) -> StreamImg2ImgResponse | None:
+        """What the client is told of a decoder's message; None when it's no business of theirs."""
+        match message.WhichOneof("event"):
+            case "queued":
+                return StreamImg2ImgResponse(queued=message.queued)
+            case "progress":
+                self._running.phase = self._phase_after(message.progress)
+                return StreamImg2ImgResponse(progress=message.progress)
+            case "result":
+                return StreamImg2ImgResponse(result=self._with_receipt(message.result, receipt))
+        return None
+
+    def _phase_after(self, progress: Progress) -> Phase.ValueType:
+        if progress.step == progress.total_steps:
+            self._finished_images.add(progress.image_index)
+        num_images = self._request.params.num_images if self._request.params.HasField("num_images") else 1
+        return Phase.PHASE_DECODING if len(self._finished_images) == num_images else Phase.PHASE_DENOISING
+
+    def _with_receipt(self, result: Img2ImgResult, prior: Receipt) -> Img2ImgResult:
+        retries = sum(len(addresses) for addresses in self._tried.values())
+        total_seconds = time.monotonic() - self._arrival
+        result.receipt.CopyFrom(merge(prior, result.receipt, retries=retries, total_seconds=total_seconds))
+        return result
+
+
+def _check(request: Img2ImgRequest) -> None:
+    if request.HasField("embeddings") and request.HasField("prior"):
+        raise InvalidFieldError("prior", "must not be set together with embeddings, which need no prior")
+    if not request.image:
+        raise InvalidFieldError("image", "must be a PNG, JPEG or WebP file, but is empty")
+
+
+def _prior_request(request: Img2ImgRequest) -> PriorServiceEncodePromptRequest:
+    """An embedding for each image's seed, or the one that all share when the prior has a seed of its own."""
+    encode = PriorServiceEncodePromptRequest(
+        request_id=request.request_id,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt if request.HasField("negative_prompt") else None,
+        params=request.prior,
+        num_embeddings=1,
+        priority=request.priority,
+    )
+    if not request.prior.HasField("seed"):
+        encode.params.seed = request.params.seed
+        if request.params.HasField("num_images"):
+            encode.num_embeddings = request.params.num_images
+    return encode
+
+
+def _decoder_request(request: Img2ImgRequest, embeddings: ImageEmbeddings) -> DecoderServiceImg2ImgRequest:
+    return DecoderServiceImg2ImgRequest(
+        request_id=request.request_id,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt if request.HasField("negative_prompt") else None,
+        image=request.image,
+        embeddings=embeddings,
+        params=request.params,
+        priority=request.priority,
+    )
+
+
+def _prompt_encoded(receipt: Receipt) -> StreamImg2ImgResponse:
+    encoded = PromptEncoded(cache_hit=receipt.cache_hit, truncations=receipt.truncations)
+    return StreamImg2ImgResponse(prompt_encoded=encoded)

@@ -1,0 +1,116 @@
+"""Small networks and checkpoints to load into them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mindspore import nn, ops
+from mindspore.common.initializer import initializer
+from safetensors.numpy import save_file
+
+from kandinsky.checkpoint import Component
+from kandinsky.errors import KandinskyError
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Linear(nn.Cell):
+    """weight (out, in), bias (out)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = ms.Parameter(initializer("normal", (outputs, inputs), ms.float32))
+        self.bias = ms.Parameter(initializer("zeros", (outputs,), ms.float32))
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        return ops.matmul(x, self.weight.T) + self.bias
+
+
+class TwoLayers(nn.Cell):
+    """Its first weight is longer than one run of the reading threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.CellList([Linear(1100, 1000), Linear(1000, 3)])
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+@pytest.fixture
+def network() -> Callable[[], nn.Cell]:
+    return TwoLayers
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    """Tensors that fit the network; every value is exact in float16 and in bfloat16."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "layers.0.weight": (1000, 1100),
+        "layers.0.bias": (1000,),
+        "layers.1.weight": (3, 1000),
+        "layers.1.bias": (3,),
+    }
+    return {name: (rng.integers(-127, 128, shape) / 1024).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Component]:
+    """Writes tensors, one file for each mapping, as an opened component."""
+
+    def save_component(*shards: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any] | None = None) -> Component:
+        folder = tmp_path / "unet"
+        folder.mkdir(exist_ok=True)
+        files = tuple(folder / f"{number}.safetensors" for number in range(len(shards)))
+        for path, shard in zip(files, shards, strict=True):
+            save_file(dict(shard), path)
+        return Component("unet", folder, "UNet2DConditionModel", {} if config is None else config, files)
+
+    return save_component
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Runs an action that must raise exactly this kind of error, in one line that holds these words."""
+
+    def check(kind: type[KandinskyError], action: Callable[[], object], *words: str) -> str:
+        with pytest.raises(kind) as caught:
+            action()
+        message = str(caught.value)
+        assert type(caught.value) is kind
+        assert "\n" not in message
+        for word in words:
+            assert word in message
+        return message
+
+    return check
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A checkpoint folder with one network, without its weights, and a scheduler."""
+    root = tmp_path / "checkpoint"
+    index = {
+        "_class_name": "KandinskyImg2ImgPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["kandinsky", "MultilingualCLIP"],
+    }
+    write_json(root / "model_index.json", index)
+    write_json(root / "unet/config.json", {"_class_name": "UNet2DConditionModel", "in_channels": 4})
+    write_json(root / "scheduler/scheduler_config.json", {"_class_name": "DDIMScheduler", "beta_start": 0.00085})
+    write_json(root / "text_encoder/config.json", {"architectures": ["MultilingualCLIP"], "numDims": 32})
+    return root

@@ -1,0 +1,229 @@
+# ruff: noqa: N802, ARG002 - the names and signatures are gRPC's
+"""Fake workers that answer at once, or stop at a chosen place until they are cancelled; and a gateway before them.
+
+They run in the test's event loop behind real gRPC servers on ports of the system's choosing.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+
+from gateway.__main__ import build
+from gateway.config import GatewayConfig
+from imagegen.v1 import common_pb2, decoder_pb2, decoder_pb2_grpc, gateway_pb2_grpc, prior_pb2, prior_pb2_grpc
+from imagegen.v1.common_pb2 import Tier
+from serving.requests import RunningRequests
+from serving.server import Application, Server, ServerConfig
+
+DIM = 4
+STEPS = 2
+
+
+class FakeWorker:
+    """What both fakes do.
+
+    Attributes:
+        requests: what came in.
+        remaining_seconds: the deadline the last request came with.
+        hold_at: name of the place where the next request waits for ever.
+        error: what the next request is refused with.
+        reached: set when a request has come to the place.
+        stopped: set when a waiting request was cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.remaining_seconds: float | None = None
+        self.hold_at: str | None = None
+        self.error: Exception | None = None
+        self.reached = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.running = RunningRequests()
+
+    def arrive(self, request: Any, context: Any) -> None:
+        self.requests.append(request)
+        self.remaining_seconds = context.time_remaining()
+        if self.error is not None:
+            raise self.error
+
+    async def hold(self, place: str) -> None:
+        if place == self.hold_at:
+            self.reached.set()
+            with self.noting_the_end():
+                await asyncio.Event().wait()
+
+    @contextmanager
+    def noting_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.stopped.set()
+            raise
+
+    async def nothing(self) -> None:
+        """Neither warms up nor closes."""
+
+
+class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
+    """Its embeddings are all ones."""
+
+    tier = Tier.TIER_PRIOR
+    service = "imagegen.v1.PriorService"
+    add = staticmethod(prior_pb2_grpc.add_PriorServiceServicer_to_server)
+    receipt = common_pb2.Receipt(
+        queued_seconds=1,
+        encoding_seconds=2,
+        prior_steps=25,
+        cache_hit=True,
+        workers=[common_pb2.WorkerUse(tier=tier, worker="prior-0", model_digest="p")],
+        truncations=[common_pb2.Truncation(tier=tier, field="prompt", removed_text="end")],
+        retries=1,
+    )
+
+    async def EncodePrompt(self, request: Any, context: Any) -> prior_pb2.PriorServiceEncodePromptResponse:
+        self.arrive(request, context)
+        await self.hold("encoding")
+        return prior_pb2.PriorServiceEncodePromptResponse(
+            request_id=request.request_id,
+            embeddings=embeddings(request.num_embeddings),
+            seed=request.params.seed,
+            receipt=self.receipt,
+        )
+
+    async def Interpolate(self, request: Any, context: Any) -> prior_pb2.PriorServiceInterpolateResponse:
+        self.arrive(request, context)
+        return prior_pb2.PriorServiceInterpolateResponse(
+            request_id=request.request_id, embeddings=embeddings(1), seed=request.params.seed, receipt=self.receipt
+        )
+
+    async def GetModel(self, request: Any, context: Any) -> prior_pb2.PriorServiceGetModelResponse:
+        model = common_pb2.ModelInfo(id="fake-prior", embedding_dim=DIM)
+        return prior_pb2.PriorServiceGetModelResponse(prior=prior_pb2.PriorInfo(model=model))
+
+
+class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
+    """Its picture is the picture it was sent, backwards."""
+
+    tier = Tier.TIER_DECODER
+    service = "imagegen.v1.DecoderService"
+    add = staticmethod(decoder_pb2_grpc.add_DecoderServiceServicer_to_server)
+    receipt = common_pb2.Receipt(
+        queued_seconds=10,
+        encoding_seconds=20,
+        denoising_seconds=30,
+        decoding_seconds=40,
+        denoising_steps=2,
+        steps_by_batch_size={1: 2},
+        workers=[common_pb2.WorkerUse(tier=tier, worker="decoder-0", model_digest="d")],
+        truncations=[common_pb2.Truncation(tier=tier, field="prompt", removed_text="tail")],
+        retries=2,
+    )
+
+    async def StreamImg2Img(
+        self, request: Any, context: Any
+    ) -> AsyncGenerator[decoder_pb2.DecoderServiceStreamImg2ImgResponse, None]:
+        self.arrive(request, context)
+        event = decoder_pb2.DecoderServiceStreamImg2ImgResponse
+        job = request.request
+        await self.hold("arrival")
+        yield event(queued=common_pb2.Queued(request_id=job.request_id, tier=self.tier, position=3))
+        await self.hold("queue")
+        for step in range(1, STEPS + 1):
+            yield event(progress=decoder_pb2.Progress(step=step, total_steps=STEPS))
+            yield event(checkpoint=decoder_pb2.LatentCheckpoint(steps_done=step))
+            await self.hold("denoising" if step < STEPS else "decoding")
+        image = decoder_pb2.EncodedImage(data=job.image[::-1])
+        result = decoder_pb2.Img2ImgResult(
+            request_id=job.request_id, images=[image], seed=job.params.seed, receipt=self.receipt
+        )
+        yield event(result=result)
+
+    async def GetModel(self, request: Any, context: Any) -> decoder_pb2.DecoderServiceGetModelResponse:
+        model = common_pb2.ModelInfo(id="fake-decoder", embedding_dim=DIM)
+        return decoder_pb2.DecoderServiceGetModelResponse(decoder=decoder_pb2.DecoderInfo(model=model))
+
+
+class Deployment:
+    """A gateway with its fakes, and a client that knows nothing but the stubs."""
+
+    def __init__(self, prior: FakePrior, decoder: FakeDecoder, gateway: "RunningServer") -> None:
+        self.prior = prior
+        self.decoder = decoder
+        self.gateway = gateway
+        self.stub: Any = gateway_pb2_grpc.ImageServiceStub(gateway.channel)
+
+
+class RunningServer:
+    """A ready server, its address and a channel to it."""
+
+    def __init__(self, server: Server, application: Application, address: str) -> None:
+        self.server = server
+        self.running = application.running
+        self.address = address
+        self.channel = grpc.aio.insecure_channel(address)
+
+
+@asynccontextmanager
+async def serve(application: Application, *, ready: bool = True, **config: Any) -> AsyncIterator[RunningServer]:
+    server = Server(application, ServerConfig(**{"drain_seconds": 0.0} | config))
+    running = RunningServer(server, application, await server.start())
+    try:
+        if ready:
+            await server.warm_up()
+        yield running
+    finally:
+        await running.channel.close()
+        await server.stop()
+
+
+def fake(worker: FakePrior | FakeDecoder) -> Application:
+    return Application(
+        tier=worker.tier,
+        service=worker.service,
+        running=worker.running,
+        add_to_server=partial(worker.add, worker),
+        warm_up=worker.nothing,
+        close=worker.nothing,
+    )
+
+
+def gateway(prior: Sequence[str], decoder: Sequence[str], **config: Any) -> Application:
+    return build(GatewayConfig(prior=tuple(prior), decoder=tuple(decoder), **config))
+
+
+@asynccontextmanager
+async def deploy(**config: Any) -> AsyncIterator[Deployment]:
+    prior, decoder = FakePrior(), FakeDecoder()
+    async with (
+        serve(fake(prior)) as prior_server,
+        serve(fake(decoder)) as decoder_server,
+        serve(gateway([prior_server.address], [decoder_server.address], **config), **config) as gateway_server,
+    ):
+        yield Deployment(prior, decoder, gateway_server)
+
+
+def embeddings(count: int) -> common_pb2.ImageEmbeddings:
+    """Ones, as little-endian float32."""
+    tensor = common_pb2.Tensor(
+        dtype=common_pb2.DataType.DATA_TYPE_FLOAT32, shape=[count, DIM], data=b"\0\0\x80\x3f" * count * DIM
+    )
+    return common_pb2.ImageEmbeddings(image_embeds=tensor, negative_image_embeds=tensor, prior_digest="p")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what no event tells."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+def unreachable_address() -> str:
+    """An address nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
