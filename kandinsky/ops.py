@@ -147,6 +147,6 @@ def use_device(device: str, device_id: int = 0) -> Kernels:
             # Float32 convolutions (MoVQ) would silently run in HF32, which keeps 11 bits of mantissa.
             ms.device_context.ascend.op_precision.conv_allow_hf32(False)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].partition(". ")[0]
         raise DeviceError(f"device {device} {device_id} cannot be used: {reason}; try --device CPU") from error
     return kernels

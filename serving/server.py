@@ -22,6 +22,8 @@ from serving.requests import RunningRequests
 LIVENESS = ""
 READINESS = "readiness"
 
+_LAST_WORDS_SECONDS = 0.2
+
 _log = logging.getLogger("serving.server")
 
 
@@ -75,7 +77,7 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
-                ("grpc.so_reuseport", 0),  # else a second server on the port would silently share it
+                ("grpc.so_reuseport", 1),  # else a second server on the port would silently share it
             ],
         )
 
@@ -110,8 +112,8 @@ class Server:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if not await self._gate.wait_idle(self._config.drain_seconds):
             _log.warning("requests are cut off", extra={"requests": len(self._application.running)})
-        # What is still open watches or outstayed its time. Without grace: a health watcher would use up all of it.
-        await self._server.stop(grace=None)
+        # What is still open are watchers, who are to read NOT_SERVING, and what outstayed its time.
+        await self._server.stop(_LAST_WORDS_SECONDS)
         await self._application.close()
 
     def _bind(self) -> str:

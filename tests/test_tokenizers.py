@@ -138,6 +138,11 @@ def test_a_row_too_short_for_a_prompt_is_refused(length: int) -> None:
         open_clip_tokenizer(CLIP).encode(["a"], length)
 
 
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^prompt: .*Unicode"):
+        open_clip_tokenizer(CLIP).encode(["a \ud800 b"])
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

@@ -62,12 +62,17 @@ class PromptTokenizer:
             max_length: n, the length of every row; None takes the model's own.
 
         Raises:
-            InputError: max_length leaves no room for the two tokens that frame a prompt.
+            InputError: max_length leaves no room for the two tokens that frame a prompt, or a text is no valid Unicode.
         """
         length = self.max_length if max_length is None else max_length
         if length < 2:
             raise InputError("max_length", f"is {length}; must be at least 2, for the tokens around the prompt")
-        encodings = self._backend.encode_batch(list(texts))
+        try:
+            encodings = self._backend.encode_batch(list(texts))
+        except TypeError:
+            raise InputError(
+                "prompt", "is not Unicode text; a surrogate without its other half cannot be encoded"
+            ) from None
         input_ids = np.full((len(encodings), length), self._pad_id, np.int32)
         attention_mask = np.zeros_like(input_ids)
         for row, encoding in enumerate(encodings):

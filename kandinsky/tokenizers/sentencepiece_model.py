@@ -87,7 +87,7 @@ def read_sentencepiece_model(path: Path) -> SentencePieceModel:
         pieces = tuple(Piece(piece.piece, piece.score, PieceType(piece.type)) for piece in proto.pieces)
     except FileNotFoundError:
         raise MissingFileError(f"{path} is missing; download the checkpoint again") from None
-    except (DecodeError, ValueError) as error:
+    except (DecodeError, OSError, ValueError) as error:
         raise CorruptFileError(f"{path} is no whole SentencePiece model ({error}); download it again") from None
     if not pieces:
         raise CorruptFileError(f"{path} is no SentencePiece model: it holds no pieces; download it again")

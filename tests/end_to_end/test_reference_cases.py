@@ -42,8 +42,9 @@ def test_the_command_line_gives_the_reference_picture(index: int, address: str, 
     )
     assert finished.returncode == 0, finished.stderr
     reference = np.round(load_file(TINY / "pipelines.safetensors")[f"{index}.image"] * 255)
-    difference = np.abs(np.asarray(Image.open(out), np.float64) - reference)
+    with Image.open(out) as picture, Image.open(grid) as both:
+        difference = np.abs(np.asarray(picture, np.float64) - reference)
+        assert both.width >= 2 * case["width"]
     assert difference.max() <= 2
     assert difference.mean() <= 0.1
-    assert Image.open(grid).width >= 2 * case["width"]
     assert str(case["seed"]) in finished.stdout + finished.stderr

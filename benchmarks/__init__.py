@@ -1,0 +1,1 @@
+"""Measurements. Each prints a table and ends with one line `RESULT name key=value …`."""

@@ -1,0 +1,1 @@
+"""The demo checkpoint: how it is drawn, trained, exported and measured."""
