@@ -166,6 +166,10 @@ def _channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
     options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),  # what the gateway has accepted it also sends
+        # A picture may take minutes without a byte on the wire; a worker that is gone is noticed all the same.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_http_proxy", 0),  # a proxy in the environment is for the internet, not for workers
         # A worker that is back gets work within seconds; gRPC's own limits are 120 s and, to connect, 20 s.
         ("grpc.initial_reconnect_backoff_ms", 200),

@@ -16,7 +16,7 @@ from mindspore import Tensor
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.defaults import DecoderDefaults, read_decoder_defaults
 from kandinsky.errors import ConfigError, NonFiniteError
-from kandinsky.loading import ComponentKind, Loaded, Runtime
+from kandinsky.loading import ComponentKind, Loaded, Runtime, check_tokens
 from kandinsky.networks.movq import Movq, MovqConfig
 from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_blocks import TextKeyValues
@@ -114,6 +114,7 @@ class DecoderModel:
     def encode_texts(self, texts: Sequence[str]) -> DecoderTexts:
         """Encode texts with the multilingual tower; what does not fit is reported."""
         tokens = self.tokenizer.encode(texts, PROMPT_TOKENS)
+        check_tokens(tokens, self.text_encoder.config.vocab_size)
         embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids), Tensor(tokens.attention_mask))
         return DecoderTexts(embeds, hidden_states, tokens.truncated)
 

@@ -54,6 +54,8 @@ def read_image(data: bytes, max_pixels: int, field: str = "image") -> Image.Imag
         return upright_rgb(image)
     except InputError:
         raise
+    except Image.DecompressionBombError:  # what Pillow itself thinks too large, before the size can be asked
+        raise InputError(field, f"has far more pixels than the {max_pixels} that are allowed") from None
     except Exception as error:  # Pillow's decoders raise whatever their parsers trip over
         raise InputError(field, "is not a PNG, JPEG or WebP file that can be decoded") from error
 

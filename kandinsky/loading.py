@@ -11,8 +11,9 @@ import numpy.typing as npt
 from mindspore import nn
 
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
-from kandinsky.errors import DeviceError
+from kandinsky.errors import DeviceError, InputError
 from kandinsky.ops import Kernels
+from kandinsky.tokenizers import Tokens
 
 _DTYPES: Mapping[str, npt.DTypeLike] = {"float16": np.float16, "float32": np.float32}
 
@@ -103,3 +104,18 @@ class ComponentKind(Generic[Network, Config]):
         network.set_train(False)
         load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
         return Loaded(network, config, component)
+
+
+def check_tokens(tokens: Tokens, rows: int) -> None:
+    """Check that every token has an embedding: MindSpore reads beyond a table without an error.
+
+    Raises:
+        InputError: a prompt has a token that the text encoder does not know.
+    """
+    largest = int(tokens.input_ids.max())
+    if largest >= rows:
+        raise InputError(
+            "prompt",
+            f"has token {largest}, but the text encoder's vocabulary has {rows}; tokenizer and text encoder are of "
+            "different models",
+        )

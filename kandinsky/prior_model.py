@@ -18,7 +18,7 @@ from kandinsky.checkpoint import Component, open_settings
 from kandinsky.clip_image import ClipImageConfig, clip_pixels
 from kandinsky.defaults import PriorDefaults, read_prior_defaults
 from kandinsky.errors import NonFiniteError
-from kandinsky.loading import ComponentKind, Loaded, Runtime
+from kandinsky.loading import ComponentKind, Loaded, Runtime, check_tokens
 from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
 from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
 from kandinsky.networks.prior_transformer import PriorConfig, PriorTransformer
@@ -103,6 +103,7 @@ class PriorModel:
     def encode_texts(self, texts: Sequence[str]) -> PriorTexts:
         """Encode texts with CLIP's text tower; what does not fit is reported."""
         tokens = self.tokenizer.encode(texts)
+        check_tokens(tokens, self.text_encoder.config.vocab_size)
         embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids))
         return PriorTexts(embeds, hidden_states, Tensor(tokens.attention_mask), tokens.truncated)
 

@@ -77,7 +77,11 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
-                ("grpc.so_reuseport", 1),  # else a second server on the port would silently share it
+                ("grpc.so_reuseport", 0),  # else a second server on the port would silently share it
+                # Clients ping every 30 s, also while a unary call is silent for minutes; by default gRPC takes that for
+                # an attack and ends the connection.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+
 from imagegen.v1 import common_pb2, decoder_pb2, gateway_pb2, prior_pb2
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,11 +7,13 @@ has no bfloat16 there.
 
 import json
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -65,9 +67,10 @@ class TensorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
-                # Copy on write: a stray write to a parameter neither crashes nor reaches the file.
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            self._descriptor = os.open(path, os.O_RDONLY)
+            finalize(self, os.close, self._descriptor)
+            # Copy on write: a stray write to a parameter neither crashes nor reaches the file.
+            self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_COPY)
             self.spans = _read_spans(self._map)
         except FileNotFoundError:
             raise MissingFileError(f"{path} is missing; download the checkpoint again") from None
@@ -85,13 +88,21 @@ class TensorFile:
         dtype = _DTYPES[span.dtype]
         return np.frombuffer(self._map, dtype, prod(span.shape), span.start_byte).reshape(span.shape)
 
-    def release(self, name: str, first: int, count: int) -> None:
-        """Gives the memory of some of the tensor's elements back to the file cache; it is read again when needed."""
+    def read(self, name: str, first: int, count: int) -> npt.NDArray[Any]:
+        """A copy of some of the tensor's elements, flat, read without mapping them.
+
+        Raises:
+            CorruptFileError: the file has been cut since it was opened, or the disk fails.
+        """
         span = self.spans[name]
-        item_bytes = _DTYPES[span.dtype].itemsize
-        start_byte = (span.start_byte + first * item_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
-        stop_byte = span.start_byte + (first + count) * item_bytes
-        self._map.madvise(mmap.MADV_DONTNEED, start_byte, stop_byte - start_byte)
+        elements = np.empty(count, _DTYPES[span.dtype])
+        try:
+            read_bytes = os.preadv(self._descriptor, [elements.data], span.start_byte + first * elements.itemsize)
+        except OSError as error:
+            raise CorruptFileError(f"{self.path} cannot be read: {error.strerror}") from None
+        if read_bytes != elements.nbytes:
+            raise CorruptFileError(f"{self.path} ends within {name}; download it again")
+        return elements
 
 
 def _read_spans(file: mmap.mmap) -> dict[str, Span]:

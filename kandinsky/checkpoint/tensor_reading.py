@@ -67,16 +67,37 @@ def _destination(view: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[An
 
 def _read_run(run: _Run) -> bool:
     """Converts the run, if need be. Returns whether all of it is finite."""
-    elements = slice(run.start, run.start + _RUN_ELEMENTS)
-    source = run.file.view(run.name).reshape(-1)[elements]
-    target = run.destination.reshape(-1)[elements]
-    if not np.may_share_memory(source, target):
-        if run.file.spans[run.name].dtype == "BF16":
-            source = (source.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
-            np.copyto(target, source, casting="same_kind")
-        run.file.release(run.name, run.start, target.size)
+    target = run.destination.reshape(-1)[run.start : run.start + _RUN_ELEMENTS]
+    mapped = run.file.view(run.name).reshape(-1)[run.start : run.start + _RUN_ELEMENTS]
+    if np.may_share_memory(mapped, target):
+        return _all_finite(target)
+    # Read, not copied out of the mapping: a page fault for every 4 KiB would take longer than the conversion.
+    source = run.file.read(run.name, run.start, target.size)
+    if run.file.spans[run.name].dtype == "BF16":
+        source = (source.astype(np.uint32) << 16).view(np.float32)
+    if source.dtype == np.float16 and target.dtype == np.float32:
+        _widen(source, target)
+        return _all_finite(source)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+        np.copyto(target, source, casting="same_kind")
     return _all_finite(target)
+
+
+def _widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> None:
+    """Finite float16 as float32: what np.copyto does, three times as fast.
+
+    Moved up by 13 bits, float16's fraction and exponent lie where float32 has its own, and the repeated sign bit
+    reaches the top. The exponents' zeros are 15 and 127, so the value is too small by 2**112; subnormal numbers come
+    out right, too, unless a library has told the processor to round those to zero.
+    """
+    if np.float32(2.0**-126) / np.float32(2) == 0:
+        np.copyto(target, half)
+        return
+    bits = target.view(np.int32)
+    np.copyto(bits, half.view(np.int16))
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, np.int32(-0x70002000), out=bits)  # 0x8FFFE000: sign, low five bits of the exponent, fraction
+    np.multiply(target, np.float32(2.0**112), out=target)
 
 
 def _all_finite(values: npt.NDArray[Any]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kandinsky.schedulers.config import SchedulerConfig
-from kandinsky.schedulers.prediction import x0_terms
+from kandinsky.schedulers.prediction import check_timesteps, trailing_timesteps, x0_terms
 from kandinsky.schedulers.schedule import Schedule, StepCoefficients, schedule_of
 
 
@@ -26,10 +26,12 @@ def _timesteps(config: SchedulerConfig, steps: int) -> npt.NDArray[np.int64]:
     """The scheduler's own spacing: one more point than steps, and the lowest left out."""
     total = config.num_train_timesteps
     if config.timestep_spacing == "linspace":
-        return np.linspace(0, total - 1, steps + 1).round()[::-1][:-1].astype(np.int64)
-    if config.timestep_spacing == "leading":
-        return (np.arange(steps + 1)[::-1][:-1] * (total // (steps + 1))).astype(np.int64) + config.steps_offset
-    return np.arange(total, 0, -total / steps).round().astype(np.int64) - 1
+        timesteps = np.linspace(0, total - 1, steps + 1).round()[::-1][:-1].astype(np.int64)
+    elif config.timestep_spacing == "leading":
+        timesteps = (np.arange(steps + 1)[::-1][:-1] * (total // (steps + 1))).astype(np.int64) + config.steps_offset
+    else:
+        timesteps = trailing_timesteps(total, steps)
+    return check_timesteps(timesteps, total)
 
 
 def _log_snr(alpha: float) -> float:

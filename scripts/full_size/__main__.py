@@ -18,7 +18,9 @@ _MOST_MEMORY_VS_WEIGHTS = 1.2
 def main() -> None:
     """Runs every stage, or, in a child process, the one that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m scripts.full_size", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("out/full-size"), help="where the 6.6 GB go; must not exist")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("out/full-size"), help="where the 6.6 GB go; must not exist"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the checkpoint there")
     parser.add_argument("--stage", choices=_STAGES, help="run one stage only, on a folder that was kept")
     arguments = parser.parse_args()
@@ -48,7 +50,7 @@ def _run_stage(stage: str, folder: Path) -> None:
 
 def _child(stage: str, folder: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "scripts.full_size", "--stage", stage, "--folder", str(folder)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - our own module
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for line in lines:
         if "name" in line:
@@ -67,7 +69,9 @@ def _report(lines: list[dict[str, Any]]) -> int:
         seconds[line["name"]] += line["seconds"]
         if line["name"] == LOAD:
             memory.append(line["peak_bytes"] / weights[line["tier"]])
-            print(f"{line['tier']}: peak while loading {memory[-1]:.2f} × weights ({weights[line['tier']] / 1e9:.2f} GB)")
+            print(
+                f"{line['tier']}: peak while loading {memory[-1]:.2f} × weights ({weights[line['tier']] / 1e9:.2f} GB)"
+            )
     load_vs_read, memory_vs_weights = seconds[LOAD] / seconds[READ], max(memory)
     print(f"RESULT full-size load_vs_read={load_vs_read:.2f} memory_vs_weights={memory_vs_weights:.2f}")
     return int(load_vs_read > _MOST_LOAD_VS_READ or memory_vs_weights > _MOST_MEMORY_VS_WEIGHTS)

@@ -61,6 +61,14 @@ def test_values_arrive_in_the_asked_dtype(
     check_parameters(loaded(network, component, wanted), arrays, wanted)
 
 
+def test_every_float16_number_is_widened_exactly(save: Save) -> None:
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    numbers = numbers[np.isfinite(numbers)]
+    (path,) = save({"x": numbers}).weight_files
+    read = read_tensors({"x": TensorFile(path)}, np.dtype("f4"))["x"]
+    np.testing.assert_array_equal(read.view(np.uint32), numbers.astype(np.float32).view(np.uint32))
+
+
 def test_float32_is_the_default(network: Network, arrays: dict[str, Any], save: Save) -> None:
     component = save({name: array.astype(np.float16) for name, array in arrays.items()})
     check_parameters(loaded(network, component), arrays, np.float32)

@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - the methods are named by the proto
 """A FAKE of the gateway: a real gRPC server whose answers a test chooses and which remembers what it was sent."""
 
 import io

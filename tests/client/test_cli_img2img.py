@@ -158,12 +158,15 @@ def test_the_grid_shows_original_and_results_side_by_side_at_the_results_size(
 
 
 @pytest.mark.parametrize(
-    ("mode", "corner"), [("stretch", (0, 0, 255)), ("crop", (0, 0, 255)), ("fit", (255, 255, 255))]
+    ("mode", "corner"), [("stretch", (0, 128, 0)), ("crop", (0, 0, 255)), ("fit", (255, 255, 255))]
 )
 def test_the_grid_shows_the_original_as_the_server_fitted_it(
     img2img: Command, tmp_path: Path, mode: str, corner: tuple[int, int, int]
 ) -> None:
     grid = tmp_path / "grid.png"
+    original = Image.new("RGB", (200, 100), "blue")
+    original.paste("green", (0, 0, 25, 100))  # a crop to a square cuts it off
+    original.save(img2img.image)
     img2img("--grid", grid, "--width", "40", "--height", "40", "--resize-mode", mode)
     picture = Image.open(grid)
     assert (picture.size, picture.getpixel((0, 0))) == ((80, 40), corner)

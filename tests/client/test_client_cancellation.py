@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,29 @@ def test_a_stream_that_nobody_began_to_read_sends_nothing(service: FakeImageServ
     with Client(server) as client, client.stream_img2img(picture_file(), "p"):
         pass
     assert service.requests == []
+
+
+class InterruptedCall:
+    """A FAKE call: Ctrl-C breaks the wait for it."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def result(self) -> None:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def test_ctrl_c_while_a_call_waits_cancels_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = InterruptedCall()
+    method = SimpleNamespace(future=lambda *_, **__: call)
+    with Client() as client:
+        monkeypatch.setattr(client, "_stub", SimpleNamespace(Img2Img=method))
+        with pytest.raises(KeyboardInterrupt):
+            client.img2img(picture_file(), "p")
+    assert call.is_cancelled
 
 
 async def test_leaving_the_context_of_an_async_stream_cancels_it(holding: FakeImageService, server: str) -> None:

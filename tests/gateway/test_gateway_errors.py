@@ -74,6 +74,7 @@ async def test_a_decoders_error_is_passed_on_unchanged(deployment: Deployment, e
         (PriorParams(seed=1), "params.seed", "prior.seed"),
         (PriorParams(), "num_embeddings", "params.num_images"),
         (PriorParams(), "prompt", "prompt"),
+        (PriorParams(), "paramsetry", "paramsetry"),
     ],
 )
 async def test_a_priors_error_names_the_fields_of_the_clients_request(

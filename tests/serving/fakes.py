@@ -9,18 +9,23 @@ from typing import Any
 
 import grpc
 
-from imagegen.v1 import prior_pb2, prior_pb2_grpc
+from imagegen.v1 import common_pb2, prior_pb2, prior_pb2_grpc
 from imagegen.v1.common_pb2 import Phase, Tier
 from serving.requests import RunningRequests
 from serving.server import Application, Server, ServerConfig
 
 
 class ObedientPrior(prior_pb2_grpc.PriorServiceServicer):
-    """Attributes:
-    error: what EncodePrompt raises.
-    entered: set when a request waits, as prompt "wait" asks.
-    released: lets it go on.
-    ended: what ended its waiting.
+    """The fake.
+
+    Attributes:
+        error: what EncodePrompt raises.
+        entered: set when a request waits, as the prompt "wait" asks.
+        released: lets it go on.
+        ended: what ended its waiting.
+        warmed_up: lets warm-up end.
+        closed: how often the application was closed.
+        floods: whether WatchStatus never stops talking.
     """
 
     def __init__(self) -> None:
@@ -31,6 +36,7 @@ class ObedientPrior(prior_pb2_grpc.PriorServiceServicer):
         self.running = RunningRequests()
         self.warmed_up = asyncio.Event()
         self.closed = 0
+        self.floods = False
 
     async def EncodePrompt(self, request: Any, context: Any) -> prior_pb2.PriorServiceEncodePromptResponse:
         if self.error is not None:
@@ -50,6 +56,12 @@ class ObedientPrior(prior_pb2_grpc.PriorServiceServicer):
     async def WatchStatus(
         self, request: Any, context: Any
     ) -> AsyncGenerator[prior_pb2.PriorServiceWatchStatusResponse, None]:
+        try:
+            while self.floods:
+                yield prior_pb2.PriorServiceWatchStatusResponse(status=common_pb2.WorkerStatus(worker="x" * 2**20))
+        except BaseException as error:
+            self.ended = error
+            raise
         yield prior_pb2.PriorServiceWatchStatusResponse()
         await self.wait()
 

@@ -15,7 +15,8 @@ from imagegen.v1.prior_pb2 import (
     PriorServiceInterpolateRequest,
     PriorServiceWatchStatusRequest,
 )
-from serving.errors import InvalidFieldError
+from serving.errors import CancelledByIdError, InvalidFieldError
+from serving.requests import RunningRequests
 from tests.errors_on_the_wire import read_error
 from tests.serving.fakes import start
 
@@ -151,6 +152,36 @@ async def test_a_stream_is_closed_at_once_when_its_client_leaves() -> None:
             while served.prior.ended is None:  # noqa: ASYNC110 no event tells
                 await asyncio.sleep(0)
         assert isinstance(served.prior.ended, asyncio.CancelledError)
+
+
+async def test_a_generator_has_ended_before_its_call_has(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "serving.call")
+    ended_when_logged: list[BaseException | None] = []
+    async with start() as served:
+        served.prior.floods = True  # so that the handler is left at a yield: its client does not read
+        logger, handler = logging.getLogger("serving.call"), logging.Handler()
+        handler.emit = lambda _: ended_when_logged.append(served.prior.ended)  # type: ignore[method-assign]
+        logger.addHandler(handler)
+        call = served.stub.WatchStatus(PriorServiceWatchStatusRequest())
+        await call.read()
+        call.cancel()
+        async with asyncio.timeout(10):
+            while not ended_when_logged:  # noqa: ASYNC110 no event tells
+                await asyncio.sleep(0)
+        logger.removeHandler(handler)
+    assert isinstance(ended_when_logged[0], GeneratorExit)
+
+
+def test_a_task_is_not_marked_as_cancelled_once_the_cancel_has_been_told() -> None:
+    async def cancelled() -> int:
+        running, task = RunningRequests(), asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(running.cancel, "r")
+        with pytest.raises(CancelledByIdError), running.run("r"):
+            await asyncio.Event().wait()
+        return task.cancelling()
+
+    assert asyncio.run(cancelled()) == 0
 
 
 async def test_a_method_nobody_wrote_is_internal_without_leaving_anything() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,15 +25,15 @@ class Prior(ObedientPrior):
 def build(config):
     return Prior().application()
 
-run_server("kandinsky-prior", "Serves a prior.", ServerConfig, build, [])
+run_server("kandinsky-prior", "Serves a prior.", ServerConfig, build, {argv})
 """
 
 
-def start(warm_up: str) -> "subprocess.Popen[str]":
+def start(warm_up: str, *argv: str) -> "subprocess.Popen[str]":
     root = str(Path(__file__).parents[2])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KANDINSKY_")}
     environment["PYTHONPATH"] = os.pathsep.join([root, *sys.path])
-    command = [sys.executable, "-W", "error", "-c", PROGRAM.format(warm_up=warm_up)]
+    command = [sys.executable, "-W", "error", "-c", PROGRAM.format(warm_up=warm_up, argv=list(argv))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -65,6 +66,15 @@ def test_a_start_up_error_is_one_line() -> None:
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "warming up\nclosed\n")
     assert err == "kandinsky-prior: no model in x; choose another with --model\n"
+
+
+def test_a_taken_port_closes_what_was_built() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with start("pass", "--port", str(port)) as process:
+            out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "closed\n")
+    assert err == f"kandinsky-prior: port {port} on 127.0.0.1 is in use; choose another with --port\n"
 
 
 def test_a_bug_at_the_start_keeps_its_trace() -> None:

@@ -116,6 +116,15 @@ async def test_a_taken_port_says_so() -> None:
     assert str(caught.value) == f"port {port} on 127.0.0.1 is in use; choose another with --port"
 
 
+async def test_a_port_that_is_taken_at_the_last_moment_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.server._check_free", lambda *_: None)
+    async with start() as served:
+        port = int(served.address.rpartition(":")[2])
+        other = Server(ObedientPrior().application(), ServerConfig(port=port))
+        with pytest.raises(StartupError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await other.start()
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "256.0.0.1"])
 async def test_a_host_that_is_not_here_says_so(host: str) -> None:
     server = Server(ObedientPrior().application(), ServerConfig(host=host))

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from imagegen.v1.common_pb2 import ErrorReason, Phase, Tier
 from serving import errors
 from serving.errors import InvalidFieldError, NoWorkerError, PassedOnError, QueueFullError, ServiceError
-from serving.status import STATUS_CODES, reason_of, rich_status
+from serving.status import STATUS_CODES, reason_of, rich_status, status_of
 
 COMMON_PROTO = Path(__file__).parents[2] / "protos" / "imagegen" / "v1" / "common.proto"
 
@@ -95,3 +95,18 @@ def test_a_reason_is_not_read_from_another_domain() -> None:
     status = status_pb2.Status(code=13)
     status.details.add().Pack(error_details_pb2.ErrorInfo(domain="elsewhere", reason="INTERNAL"))
     assert reason_of(status) is None
+
+
+def failure(code: grpc.StatusCode, message: str, status: status_pb2.Status | None) -> grpc.aio.AioRpcError:
+    metadata = grpc.aio.Metadata()
+    if status is not None:
+        metadata.add("grpc-status-details-bin", status.SerializeToString())
+    return grpc.aio.AioRpcError(code, trailing_metadata=metadata, details=message)
+
+
+def test_a_failed_calls_status_is_read_unless_call_and_details_disagree() -> None:
+    status = rich_status(InvalidFieldError("image", "no"))
+    assert status_of(failure(grpc.StatusCode.INVALID_ARGUMENT, "image: no", status)) == status
+    assert status_of(failure(grpc.StatusCode.INVALID_ARGUMENT, "other", status)) is None
+    assert status_of(failure(grpc.StatusCode.INTERNAL, "image: no", status)) is None
+    assert status_of(failure(grpc.StatusCode.INVALID_ARGUMENT, "image: no", None)) is None

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return failures.INTERRUPTED
-    except ZeroDivisionError:  # whoever read our output has gone; Python must not fail once more while it flushes
+    except BrokenPipeError:  # whoever read our output has gone; Python must not fail once more while it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failures.OTHER
     except failures.EXPECTED as error:
