@@ -46,6 +46,8 @@ _IMAGE_ENCODER: ComponentKind[ClipVisionEncoder, ClipVisionConfig] = ComponentKi
 _PRIOR: ComponentKind[PriorTransformer, PriorConfig] = ComponentKind(
     "prior", "PriorTransformer", PriorConfig, PriorTransformer
 )
+# Names that releases of transformers have given to the same steps.
+_IMAGE_PROCESSORS = ("CLIPImageProcessor", "CLIPImageProcessorPil", "CLIPFeatureExtractor")
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,7 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
         CheckpointError: the subclass and its text say what is wrong and what to do.
     """
     scheduler = open_settings(root, "scheduler", PRIOR_CLASSES, "scheduler_config.json")
-    image_processor = open_settings(
-        root, "image_processor", ("CLIPImageProcessor", "CLIPImageProcessorPil", "CLIPFeatureExtractor"), _PROCESSOR
-    )
+    image_processor = open_settings(root, "image_processor", _IMAGE_PROCESSORS, "preprocessor_config.json")
     text_encoder = _TEXT_ENCODER.load(root, runtime)
     image_encoder = _IMAGE_ENCODER.load(root, runtime)
     prior = _PRIOR.load(root, runtime)
@@ -160,9 +160,6 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
         _encode_image=runtime.graph(image_encoder.network),
         step=runtime.graph(PriorStep(prior.network, dtype)),
     )
-
-
-_PROCESSOR = "preprocessor_config.json"
 
 
 def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""The world the demo checkpoint knows: captioned shapes and landscapes. NumPy and Pillow only."""

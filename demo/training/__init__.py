@@ -1,0 +1,1 @@
+"""Training of the demo checkpoint (torch, diffusers and transformers; never needed to serve)."""
