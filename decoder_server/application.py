@@ -1,21 +1,24 @@
 """The decoder worker as an application: loading, warming up, serving, closing."""
 
+import asyncio
 import functools
 
+from decoder_server.actions import DecoderActions
 from decoder_server.config import DecoderConfig
-from decoder_server.costs import Costs
-from decoder_server.runner import Runner
-from decoder_server.service import DecoderService
+from decoder_server.engine import DecoderEngine
+from decoder_server.service import DecoderService, Serving
 from decoder_server.warm_up import warm_up
 from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.decoder_pb2_grpc import add_DecoderServiceServicer_to_server
 from kandinsky.decoder_model import DECODER_COMPONENTS, load_decoder
+from kandinsky.preview import fit_preview
+from serving.batching.limits import Limits
 from serving.device_thread import DeviceThread
 from serving.requests import RunningRequests
 from serving.server import Application
+from worker.engine import Engine
 from worker.loading import load_model
 from worker.service import worker_name
-from worker.turns import Turns
 
 _SERVICE = "imagegen.v1.DecoderService"
 
@@ -23,17 +26,26 @@ _SERVICE = "imagegen.v1.DecoderService"
 def build(config: DecoderConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
     device, running = DeviceThread(), RunningRequests()
-    turns = Turns(worker_name(), config.max_queue_seconds)
-    service = DecoderService(config, running, turns)
+    service = DecoderService(config, running)
+    working: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
         loaded = await device.run(load)
-        costs = Costs()
-        runner = Runner(loaded.model, device, costs)
+        projection = await device.run(fit_preview, loaded.model)
+        engine: DecoderEngine = Engine(
+            worker_name(), DecoderActions(loaded.model), device, Limits(), config.max_queue_seconds
+        )
+        working.append(asyncio.create_task(engine.run()))
         if config.warm_up:
-            await warm_up(runner)
-        service.start(runner, loaded.info)
+            await warm_up(engine, loaded.model)
+        service.start(Serving(loaded.model, loaded.info, engine, projection))
+
+    async def close() -> None:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        await device.close()
 
     return Application(
         tier=Tier.TIER_DECODER,
@@ -41,5 +53,5 @@ def build(config: DecoderConfig) -> Application:
         running=running,
         add_to_server=functools.partial(add_DecoderServiceServicer_to_server, service),
         warm_up=start,
-        close=device.close,
+        close=close,
     )

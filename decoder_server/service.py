@@ -1,19 +1,21 @@
-"""DecoderService: what comes over the wire, checked, queued and answered."""
+"""DecoderService: what comes over the wire, checked, handed to the engine and answered."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
-from PIL import Image
 
+from decoder_server.actions import DecoderInput
 from decoder_server.config import DecoderConfig
+from decoder_server.engine import DecoderEngine, planned, steps_left
 from decoder_server.info import decoder_info
-from decoder_server.job import Job, run_job
+from decoder_server.news import Asked, Reporter
 from decoder_server.parsing import parse
-from decoder_server.runner import Runner
+from decoder_server.result import write_result
+from decoder_server.resume import parse_resumptions
 from imagegen.v1.common_pb2 import ModelInfo, Phase, Queued, Tier, WorkerUse
 from imagegen.v1.decoder_pb2 import (
     DecoderServiceCancelRequest,
@@ -26,78 +28,77 @@ from imagegen.v1.decoder_pb2 import (
     DecoderServiceStreamImg2ImgResponse,
     DecoderServiceWatchStatusRequest,
     DecoderServiceWatchStatusResponse,
-    Img2ImgResult,
-    Progress,
 )
 from imagegen.v1.decoder_pb2_grpc import DecoderServiceServicer
+from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import OutputFormat, read_image
-from kandinsky.img2img import Img2ImgRequest
-from kandinsky.schedulers.img2img import steps_run
-from serving.errors import InvalidFieldError
+from kandinsky.preview import PreviewProjection
 from serving.requests import RunningRequests
-from worker.clock import Clock
 from worker.errors import told_to_client
-from worker.mailbox import Mailbox, stopped
 from worker.service import deadline_seconds
-from worker.turns import Ticket, Turns
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 
 @dataclass(frozen=True)
-class _Parsed:
-    """A request that may be queued."""
+class Serving:
+    """What calls are answered with: a loaded model and its engine."""
 
-    request: Img2ImgRequest
-    image: Image.Image
-    output_format: OutputFormat
-    clock: Clock
+    model: DecoderModel
+    info: ModelInfo
+    engine: DecoderEngine
+    projection: PreviewProjection
 
 
 class DecoderService(DecoderServiceServicer):
     """Answers calls with one loaded decoder. Calls are let in by the server after `start`."""
 
-    def __init__(self, config: DecoderConfig, running: RunningRequests, turns: Turns) -> None:
+    def __init__(self, config: DecoderConfig, running: RunningRequests) -> None:
         self._config = config
         self._running = running
-        self._turns = turns
-        self._runner: Runner
-        self._model: ModelInfo
+        self._serving: Serving
 
-    def start(self, runner: Runner, model: ModelInfo) -> None:
+    def start(self, serving: Serving) -> None:
         """Take the loaded model into use."""
-        self._runner = runner
-        self._model = model
+        self._serving = serving
 
     async def Img2Img(  # noqa: N802 - the rpc's name
         self, request: DecoderServiceImg2ImgRequest, context: _Context
     ) -> DecoderServiceImg2ImgResponse:
         """Make pictures and answer when they are done."""
-        parsed = await self._parse(request)
-        with self._queue(parsed, context) as ticket:
-            result = await self._run(parsed, ticket, request.request_id, _ignore)
-        return DecoderServiceImg2ImgResponse(result=result)
+        stream = self.StreamImg2Img(DecoderServiceStreamImg2ImgRequest(request=request), context)
+        answer = DecoderServiceImg2ImgResponse()
+        async with aclosing(stream) as events:
+            async for event in events:
+                if event.HasField("result"):
+                    answer.result.CopyFrom(event.result)
+        return answer
 
     async def StreamImg2Img(  # noqa: N802 - the rpc's name
         self, request: DecoderServiceStreamImg2ImgRequest, context: _Context
     ) -> AsyncGenerator[DecoderServiceStreamImg2ImgResponse, None]:
-        """Make pictures and tell how it goes; progress that a slow client has not read gives way to newer."""
-        _refuse_checkpoints(request)
-        request_id = request.request.request_id
-        parsed = await self._parse(request.request)
-        mailbox: Mailbox[Progress] = Mailbox()
-        with self._queue(parsed, context) as ticket:
-            yield DecoderServiceStreamImg2ImgResponse(queued=self._queued(request_id, ticket))
-            work = asyncio.create_task(
-                self._run(parsed, ticket, request_id, lambda news: mailbox.put(news.image_index, news))
+        """Make pictures and tell how it goes; news that a slow client has not read give way to newer ones."""
+        engine, request_id = self._serving.engine, request.request.request_id
+        arrival_seconds = engine.now_seconds()
+        origin, output_format, asked = await self._parse(request)
+        reporter = Reporter(self._running[request_id], asked, self._serving.projection, self._serving.info.digest)
+        left = steps_left(origin)
+        item = planned(request.request, origin, self._serving.model, arrival_seconds, deadline_seconds(context))
+        with engine.job(item, origin, left, reporter) as job:
+            ahead = engine.ahead(job)
+            queued = Queued(
+                request_id=request_id,
+                tier=Tier.TIER_DECODER,
+                position=ahead.requests,
+                estimated_wait_seconds=ahead.seconds,
             )
-            try:
-                async with aclosing(mailbox.follow(work)) as all_news:
-                    async for news in all_news:
-                        yield DecoderServiceStreamImg2ImgResponse(progress=news)
-                result = await work
-            finally:
-                await stopped(work)
+            yield DecoderServiceStreamImg2ImgResponse(queued=queued)
+            async with aclosing(reporter.mailbox.follow(job.done)) as all_news:
+                async for news in all_news:
+                    yield news
+            await job.done
+        use = WorkerUse(tier=Tier.TIER_DECODER, worker=engine.worker, model_digest=self._serving.info.digest)
+        result = await write_result(job, output_format, use, engine.now_seconds)
         yield DecoderServiceStreamImg2ImgResponse(result=result)
 
     async def Cancel(  # noqa: N802 - the rpc's name
@@ -111,46 +112,23 @@ class DecoderService(DecoderServiceServicer):
         self, request: DecoderServiceGetModelRequest, context: _Context
     ) -> DecoderServiceGetModelResponse:
         """Tell what is loaded."""
-        return DecoderServiceGetModelResponse(decoder=decoder_info(self._runner.model, self._model, self._config))
+        return DecoderServiceGetModelResponse(
+            decoder=decoder_info(self._serving.model, self._serving.info, self._config)
+        )
 
     async def WatchStatus(  # noqa: N802 - the rpc's name
         self, request: DecoderServiceWatchStatusRequest, context: _Context
     ) -> AsyncGenerator[DecoderServiceWatchStatusResponse, None]:
         """Tell how busy the worker is, until the server stops."""
-        async with aclosing(self._turns.watch()) as states:
+        async with aclosing(self._serving.engine.watch()) as states:
             async for status in states:
                 yield DecoderServiceWatchStatusResponse(status=status)
 
-    async def _parse(self, message: DecoderServiceImg2ImgRequest) -> _Parsed:
-        clock = Clock()
-        request, output_format = parse(message, self._runner.model, self._config)
+    async def _parse(self, message: DecoderServiceStreamImg2ImgRequest) -> tuple[DecoderInput, OutputFormat, Asked]:
+        model, info = self._serving.model, self._serving.info
+        request, output_format = parse(message.request, model, self._config)
+        resume_from = parse_resumptions(message.resume_from, request, model, info.digest)
+        asked = Asked(message.preview_every_steps, message.checkpoint_every_steps)
         with told_to_client({}, Phase.PHASE_QUEUED):
-            image = await asyncio.to_thread(read_image, message.image, self._config.max_image_pixels)
-        return _Parsed(request, image, output_format, clock)
-
-    def _queue(self, parsed: _Parsed, context: _Context) -> AbstractContextManager[Ticket]:
-        request = parsed.request
-        steps = request.num_images * steps_run(request.steps, request.strength)
-        seconds = steps * self._runner.step_seconds(request)
-        return self._turns.queue(request.num_images, seconds, deadline_seconds(context))
-
-    def _queued(self, request_id: str, ticket: Ticket) -> Queued:
-        position, seconds = self._turns.ahead(ticket)
-        return Queued(request_id=request_id, tier=Tier.TIER_DECODER, position=position, estimated_wait_seconds=seconds)
-
-    async def _run(
-        self, parsed: _Parsed, ticket: Ticket, request_id: str, on_progress: Callable[[Progress], None]
-    ) -> Img2ImgResult:
-        running = self._running[request_id]
-        job = Job(parsed.request, parsed.image, parsed.output_format, running, ticket, parsed.clock, on_progress)
-        use = WorkerUse(tier=Tier.TIER_DECODER, worker=self._turns.worker, model_digest=self._model.digest)
-        return await run_job(job, self._runner, self._turns, use)
-
-
-def _ignore(progress: Progress) -> None:
-    """Unary calls have nobody to tell."""
-
-
-def _refuse_checkpoints(request: DecoderServiceStreamImg2ImgRequest) -> None:
-    if request.checkpoint_every_steps or request.resume_from:
-        raise InvalidFieldError("checkpoint_every_steps", "this worker keeps no latent checkpoints; use 0")
+            image = await asyncio.to_thread(read_image, message.request.image, self._config.max_image_pixels)
+        return DecoderInput(request, image, resume_from, asked.snapshot_every_steps), output_format, asked

@@ -36,6 +36,8 @@ class ClipImageConfig:
         config = read_config(cls, raw, "image_processor", fixed=fixed, irrelevant=names)
         if isinstance(config.size, dict):
             one_of("image_processor", "size", tuple(config.size), (("shortest_edge",),))
+        if isinstance(config.crop_size, dict):
+            one_of("image_processor", "crop_size", tuple(sorted(config.crop_size)), (("height", "width"),))
         return config
 
     @property

@@ -16,7 +16,7 @@ from mindspore import Tensor
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.defaults import DecoderDefaults, read_decoder_defaults
 from kandinsky.errors import ConfigError, NonFiniteError
-from kandinsky.loading import ComponentKind, Loaded, Runtime, check_tokens
+from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_tokens
 from kandinsky.networks.movq import Movq, MovqConfig
 from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_blocks import TextKeyValues
@@ -176,11 +176,13 @@ def load_decoder(root: Path, runtime: Runtime) -> DecoderModel:
 
 def _check_sizes(text: XlmRobertaConfig, unet: UNetConfig, movq: MovqConfig) -> None:
     """Check that the components' outputs fit each other's inputs."""
-    pairs = (
-        ("text_encoder numDims", text.output_dim, "unet cross_attention_dim", unet.cross_attention_dim),
-        ("text_encoder hidden_size", text.hidden_size, "unet encoder_hid_dim", unet.encoder_hid_dim),
-        ("movq latent channels", movq.embed_dim, "unet in_channels", unet.in_channels),
-    )
-    for name, value, other, needed in pairs:
-        if value != needed:
-            raise ConfigError(f"{name}={value} does not fit {other}={needed}; the components are of different models")
+    check_fit("text_encoder numDims", text.output_dim, "unet cross_attention_dim", unet.cross_attention_dim)
+    check_fit("text_encoder hidden_size", text.hidden_size, "unet encoder_hid_dim", unet.encoder_hid_dim)
+    check_fit("movq latent channels", movq.embed_dim, "unet in_channels", unet.in_channels)
+    positions = PROMPT_TOKENS + text.pad_token_id + 1
+    if text.max_position_embeddings < positions:
+        # MindSpore reads beyond a table without an error.
+        raise ConfigError(
+            f"text_encoder: config max_position_embeddings={text.max_position_embeddings} is too small; {positions} "
+            f"are needed for {PROMPT_TOKENS} tokens"
+        )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mindspore import nn
 
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
-from kandinsky.errors import DeviceError, InputError
+from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.ops import Kernels
 from kandinsky.tokenizers import Tokens
 
@@ -119,3 +119,13 @@ def check_tokens(tokens: Tokens, rows: int) -> None:
             f"has token {largest}, but the text encoder's vocabulary has {rows}; tokenizer and text encoder are of "
             "different models",
         )
+
+
+def check_fit(name: str, value: int, other: str, needed: int) -> None:
+    """Check that a size in one component's config is what another component's needs.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if value != needed:
+        raise ConfigError(f"{name}={value} does not fit {other}={needed}; the components are of different models")

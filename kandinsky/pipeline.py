@@ -4,6 +4,7 @@ The yardstick for the servers, and the shortest way to use the models from Pytho
 KandinskyPriorPipeline and KandinskyImg2ImgPipeline; what is mended here is told in docs/numerics.md.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -102,6 +103,9 @@ def interpolate(
     """
     if not items:
         raise InputError("items", "is empty; give at least one text or image")
+    for index, (_, weight) in enumerate(items):
+        if not math.isfinite(weight):
+            raise InputError(f"items[{index}].weight", f"{weight} is not a finite number")
     steps = model.defaults.prior_num_inference_steps if steps is None else steps
     scale = model.defaults.prior_guidance_scale if guidance_scale is None else guidance_scale
     (generator,) = generators(seed, 1)

@@ -18,7 +18,7 @@ from kandinsky.checkpoint import Component, open_settings
 from kandinsky.clip_image import ClipImageConfig, clip_pixels
 from kandinsky.defaults import PriorDefaults, read_prior_defaults
 from kandinsky.errors import NonFiniteError
-from kandinsky.loading import ComponentKind, Loaded, Runtime, check_tokens
+from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_tokens
 from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
 from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
 from kandinsky.networks.prior_transformer import PriorConfig, PriorTransformer
@@ -110,14 +110,22 @@ class PriorModel:
         return PriorTexts(embeds, hidden_states, Tensor(tokens.attention_mask), tokens.truncated)
 
     def encode_image(self, image: Image.Image) -> npt.NDArray[np.float32]:
-        """Encode an RGB picture with CLIP's vision tower: (1, dim)."""
-        return _float32(self._encode_image(Tensor(clip_pixels(image, self.image_config))))
+        """Encode an RGB picture with CLIP's vision tower: (1, dim).
+
+        Raises:
+            NonFiniteError: the tower produced NaN or infinity.
+        """
+        return _finite(self._encode_image(Tensor(clip_pixels(image, self.image_config))), "CLIP's vision tower")
 
     def zero_embedding(self) -> npt.NDArray[np.float32]:
-        """The negative embedding where there is no negative prompt: CLIP's of a picture of zeros, (1, dim)."""
+        """The negative embedding where there is no negative prompt: CLIP's of a picture of zeros, (1, dim).
+
+        Raises:
+            NonFiniteError: the tower produced NaN or infinity.
+        """
         side = self.image_encoder.config.image_size
         shape = (1, self.image_encoder.config.num_channels, side, side)
-        return _float32(self._encode_image(Tensor(np.zeros(shape, np.float32))))
+        return _finite(self._encode_image(Tensor(np.zeros(shape, np.float32))), "CLIP's vision tower")
 
     def denormalise(self, latents: Tensor) -> npt.NDArray[np.float32]:
         """Image embeddings from the last step's latents: (r, dim).
@@ -125,10 +133,7 @@ class PriorModel:
         Raises:
             NonFiniteError: the prior produced NaN or infinity.
         """
-        embeds = _float32(self.prior.network.denormalise(latents))
-        if not np.isfinite(embeds).all():
-            raise NonFiniteError("the prior produced NaN or infinity; try --dtype float32")
-        return embeds
+        return _finite(self.prior.network.denormalise(latents), "the prior")
 
 
 def load_prior(root: Path, runtime: Runtime) -> PriorModel:
@@ -146,14 +151,18 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
     text_encoder = _TEXT_ENCODER.load(root, runtime)
     image_encoder = _IMAGE_ENCODER.load(root, runtime)
     prior = _PRIOR.load(root, runtime)
+    image_config = ClipImageConfig.from_dict(image_processor.config)
+    _check_sizes(text_encoder.config, image_encoder.config, prior.config, image_config)
+    tokenizer = open_clip_tokenizer(root / "tokenizer")
+    check_fit("tokenizer model_max_length", tokenizer.max_length, "prior num_embeddings", prior.config.num_embeddings)
     dtype = ms.float16 if runtime.dtype == "float16" else ms.float32
     return PriorModel(
-        tokenizer=open_clip_tokenizer(root / "tokenizer"),
+        tokenizer=tokenizer,
         text_encoder=text_encoder,
         image_encoder=image_encoder,
         prior=prior,
         scheduler=SchedulerConfig.from_dict(scheduler.config, scheduler.class_name),
-        image_config=ClipImageConfig.from_dict(image_processor.config),
+        image_config=image_config,
         defaults=read_prior_defaults(root),
         runtime=runtime,
         _encode_text=runtime.graph(text_encoder.network),
@@ -162,6 +171,20 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
     )
 
 
-def _float32(tensor: Tensor) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = tensor.asnumpy().astype(np.float32)
+def _check_sizes(text: ClipTextConfig, vision: ClipVisionConfig, prior: PriorConfig, image: ClipImageConfig) -> None:
+    """Check that the components' outputs fit each other's inputs."""
+    text_width = prior.embedding_dim if prior.embedding_proj_dim is None else prior.embedding_proj_dim
+    check_fit("text_encoder hidden_size", text.hidden_size, "prior embedding_dim", prior.embedding_dim)
+    check_fit("text_encoder projection_dim", text.projection_dim, "prior embedding_proj_dim", text_width)
+    check_fit("image_encoder projection_dim", vision.projection_dim, "prior clip_embed_dim", prior.output_dim)
+    # Its own prediction is the next step's input.
+    check_fit("prior embedding_dim", prior.embedding_dim, "prior clip_embed_dim", prior.output_dim)
+    for side in image.crop:
+        check_fit("image_processor crop_size", side, "image_encoder image_size", vision.image_size)
+
+
+def _finite(embeds: Tensor, source: str) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = embeds.asnumpy().astype(np.float32)
+    if not np.isfinite(array).all():
+        raise NonFiniteError(f"{source} produced NaN or infinity; try --dtype float32")
     return array

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mindspore import Tensor, ops
 
 from kandinsky.decoder_model import DecoderModel
+from kandinsky.errors import InputError
 from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.noise import standard_normal
 from kandinsky.schedulers.schedule import Schedule
@@ -76,6 +77,33 @@ def start_row(
     """A row before its first step, from its noised latents (1, c, h, w)."""
     tensor = Tensor(latents)
     return Row(tensor, tensor, schedule, 0, conditioning, generator)
+
+
+def resume_row(
+    row: Row, steps_done: int, latents: npt.NDArray[np.float32], previous_x0: npt.NDArray[np.float32] | None
+) -> Row:
+    """A row as it was after some steps, for going on where another process stopped.
+
+    Args:
+        row: the row before its first step, from `start_row`; its generator draws and drops what those steps drew.
+        steps_done: 0 … the schedule's length.
+        latents: (1, c, h, w), after those steps.
+        previous_x0: (1, c, h, w), the last of their predictions; None where the scheduler takes one step at a time.
+
+    Raises:
+        InputError: steps or shapes do not fit the row.
+    """
+    shape = tuple(row.latents.shape)
+    if not 0 <= steps_done <= len(row.schedule):
+        raise InputError("steps_done", f"{steps_done} is outside 0 … {len(row.schedule)}")
+    if latents.shape != shape:
+        raise InputError("latents", f"have shape {latents.shape[1:]}; {shape[1:]} is needed")
+    if previous_x0 is not None and previous_x0.shape != shape:
+        raise InputError("previous_prediction", f"has shape {previous_x0.shape[1:]}; {shape[1:]} is needed")
+    for _ in range(int(row.schedule.draws[:steps_done].sum())):
+        standard_normal(row.generator, shape)
+    x0 = latents if previous_x0 is None else previous_x0
+    return replace(row, latents=Tensor(latents), previous_x0=Tensor(x0), steps_done=steps_done)
 
 
 def step_rows(model: DecoderModel, rows: Sequence[Row]) -> list[Row]:

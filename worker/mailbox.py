@@ -4,7 +4,7 @@ A device never waits for a client: news that are not read yet are replaced by ne
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from typing import Any, Generic, TypeVar
 
 News = TypeVar("News")
@@ -14,15 +14,16 @@ class Mailbox(Generic[News]):
     """Holds the newest piece of news for each key until it is read."""
 
     def __init__(self) -> None:
-        self._news: dict[int, News] = {}
+        self._news: dict[Hashable, News] = {}
         self._arrived = asyncio.Event()
 
-    def put(self, key: int, news: News) -> None:
+    def put(self, key: Hashable, news: News) -> None:
         """Leave news; older ones under the key that were not read are gone."""
+        self._news.pop(key, None)
         self._news[key] = news
         self._arrived.set()
 
-    async def follow(self, work: asyncio.Task[Any]) -> AsyncGenerator[News, None]:
+    async def follow(self, work: asyncio.Future[Any]) -> AsyncGenerator[News, None]:
         """Yield news as they come, in the order they came, until the work has ended."""
         while True:
             arrived = asyncio.ensure_future(self._arrived.wait())
@@ -34,9 +35,3 @@ class Mailbox(Generic[News]):
                 yield piece
             if work.done() and not self._news:
                 return
-
-
-async def stopped(work: asyncio.Task[Any]) -> None:
-    """Stop a task and wait until it has cleaned up; what it raises meanwhile is dropped."""
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)

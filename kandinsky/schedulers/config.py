@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kandinsky.config import one_of, read_config
-from kandinsky.errors import ComponentClassError
+from kandinsky.errors import ComponentClassError, ConfigError
 
 DECODER_CLASSES = ("DDIMScheduler", "DDPMScheduler", "DPMSolverMultistepScheduler")
 PRIOR_CLASSES = ("UnCLIPScheduler",)
 
 _NAME = "scheduler"
+# The pipelines add noise to the picture by a table of so many levels (`add_noise`).
+_MOST_TIMESTEPS = 1000
 # Supported in one form only. The last group are DPM-Solver's, in the values of its 2M form.
 _FIXED: dict[str, tuple[Any, ...]] = {
     "rescale_betas_zero_snr": (False,),
@@ -80,6 +82,11 @@ class SchedulerConfig:
         prior = class_name in PRIOR_CLASSES
         schedules = ("squaredcos_cap_v2",) if prior else ("linear", "scaled_linear", "squaredcos_cap_v2")
         one_of(_NAME, "beta_schedule", config.beta_schedule, schedules)
+        if not 1 <= config.num_train_timesteps <= _MOST_TIMESTEPS:
+            raise ConfigError(
+                f"{_NAME}: config num_train_timesteps={config.num_train_timesteps} is not supported; "
+                f"supported: 1 … {_MOST_TIMESTEPS}"
+            )
         one_of(_NAME, "prediction_type", config.prediction_type, ("epsilon", "sample", "v_prediction")[: 3 - prior])
         one_of(_NAME, "timestep_spacing", config.timestep_spacing, ("leading", "linspace", "trailing"))
         variances = ("fixed_small_log",) if prior else (None, "fixed_small", "fixed_small_log", "learned_range")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
 from PIL import Image
+from processes import TINY
 from safetensors.numpy import load_file
 
 CASES = json.loads((TINY / "cases.json").read_text())

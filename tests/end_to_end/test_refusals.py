@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from conftest import TINY, server
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from PIL import Image
+from processes import TINY, server
 
 from imagegen.v1.common_pb2 import DataType, ImageEmbeddings, Tensor
 from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, DecoderServiceWatchStatusRequest

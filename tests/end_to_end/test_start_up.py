@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from processes import TINY
 
 PRIOR, DECODER = str(TINY / "prior"), str(TINY / "decoder")
 

@@ -1,0 +1,109 @@
+"""What the decoder does on its device, for the engine: encode a request, step rows, decode a row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from decoder_server.fields import FIELDS
+from imagegen.v1.common_pb2 import Phase
+from kandinsky.decoder_model import DecoderModel
+from kandinsky.img2img import Img2ImgRequest, finish, start
+from kandinsky.rows import Row, resume_row, step_rows
+from worker.errors import told_to_client
+
+_Latents = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where to go on with an image.
+
+    Attributes:
+        steps_done: of its schedule.
+        latents: (1, c, h, w), after them.
+        previous_x0: (1, c, h, w), the last prediction; None where the scheduler needs none.
+    """
+
+    steps_done: int
+    latents: _Latents
+    previous_x0: _Latents | None
+
+
+@dataclass(frozen=True)
+class DecoderInput:
+    """A request as the device needs it.
+
+    Attributes:
+        request: the values.
+        image: the picture to start from, RGB.
+        resume_from: for some images, where to go on.
+        snapshot_every_steps: copy a row's latents after every so many steps, for each of these numbers.
+        truncated: filled by encoding: the end of each text that the text encoder did not see.
+    """
+
+    request: Img2ImgRequest
+    image: Image.Image
+    resume_from: Mapping[int, Resumption] = field(default_factory=dict)
+    snapshot_every_steps: tuple[int, ...] = ()
+    truncated: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A row's latents off the device, each (1, c, h, w)."""
+
+    latents: _Latents
+    x0: _Latents
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """A row, the request it belongs to, and, after the steps for which it was asked, a snapshot."""
+
+    origin: DecoderInput
+    row: Row
+    snapshot: Snapshot | None = None
+
+
+class DecoderActions:
+    """The engine's actions on one loaded decoder."""
+
+    def __init__(self, model: DecoderModel) -> None:
+        self._model = model
+
+    def encode(self, origin: DecoderInput) -> list[DecoderState]:
+        """Texts and picture into rows, some of them taken up where another worker stopped."""
+        with told_to_client(FIELDS, Phase.PHASE_ENCODING):
+            started = start(self._model, origin.request, origin.image)
+            rows = [_resumed(row, origin.resume_from.get(index)) for index, row in enumerate(started.rows)]
+        origin.truncated.update(started.truncated)
+        return [DecoderState(origin, row) for row in rows]
+
+    def step(self, states: Sequence[DecoderState]) -> list[DecoderState]:
+        """One more step of rows of one shape."""
+        rows = step_rows(self._model, [state.row for state in states])
+        rows[0].latents.asnumpy()  # MindSpore only queues operators; an action ends when the device has
+        return [
+            replace(state, row=row, snapshot=_snapshot(state.origin, row))
+            for state, row in zip(states, rows, strict=True)
+        ]
+
+    def decode(self, state: DecoderState) -> Image.Image:
+        """The picture of a row that is done."""
+        with told_to_client(FIELDS, Phase.PHASE_DECODING):
+            return finish(self._model, state.origin.request, state.row)
+
+
+def _resumed(row: Row, resumption: Resumption | None) -> Row:
+    if resumption is None:
+        return row
+    return resume_row(row, resumption.steps_done, resumption.latents, resumption.previous_x0)
+
+
+def _snapshot(origin: DecoderInput, row: Row) -> Snapshot | None:
+    if any(row.steps_done % steps == 0 for steps in origin.snapshot_every_steps):
+        return Snapshot(row.latents.asnumpy(), row.previous_x0.asnumpy())
+    return None
