@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format protos golden full-size bench-overhead clean
+.PHONY: help demo demo-quality test lint format protos golden full-size bench-overhead clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ golden: $(REFERENCE) ## Compute the reference again with torch and diffusers (gi
 
 full-size: $(INSTALLED) ## Load and run the full-size configuration on random weights (8 GB of disk, 12 GB of memory).
 	$(BIN)/python -m scripts.full_size
+
+demo-quality: $(INSTALLED) ## Measure whether the demo follows its prompts and keeps its sketches (15 minutes).
+	$(BIN)/python -m demo.measure
 
 bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
 	$(BIN)/python -m benchmarks.overhead

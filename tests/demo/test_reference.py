@@ -1,0 +1,48 @@
+"""The demo checkpoint gives, seed for seed, the pictures that diffusers makes of it.
+
+tests/reference/README.md says how the stored pictures were made.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from demo.measure import Demo
+from kandinsky.pipeline import img2img, prior
+from PIL import Image
+from safetensors.numpy import load_file
+
+REFERENCE = Path(__file__).parent.parent / "reference" / "demo"
+CASES: list[dict[str, Any]] = json.loads((REFERENCE / "cases.json").read_text())
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_the_picture_is_that_of_diffusers(index: int, demo: Demo, circle: Image.Image) -> None:
+    case, stored = CASES[index], load_file(REFERENCE / "pipelines.safetensors")
+    embeddings = prior(
+        demo.prior,
+        case["prompt"],
+        seed=case["seed"],
+        negative_prompt=case["negative_prompt"],
+        steps=case["prior_steps"],
+        guidance_scale=case["prior_guidance"],
+    )
+    np.testing.assert_allclose(embeddings.image_embeds, stored[f"{index}.image_embeds"], rtol=0, atol=1e-4)
+    (picture,) = img2img(
+        demo.decoder,
+        circle,
+        embeddings,
+        case["prompt"],
+        seed=case["seed"],
+        negative_prompt="" if case["negative_prompt"] is None else case["negative_prompt"],
+        width=case["width"],
+        height=case["height"],
+        steps=case["steps"],
+        strength=case["strength"],
+        guidance_scale=case["guidance"],
+    )
+    difference = np.abs(np.asarray(picture, np.float64) - np.round(stored[f"{index}.image"] * 255))
+    assert difference.max() <= 2
+    assert difference.mean() <= 0.1
