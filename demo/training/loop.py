@@ -110,7 +110,7 @@ def _save(
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: list[torch.Tensor]) -> int:
-    """The step to go on from. A state without its optimizer (made smaller to be moved) restarts Adam's moments."""
+    """The step to go on from; averaged weights alone, without their optimizer, are a place to start from: step 0."""
     if not path.exists():
         return 0
     state = torch.load(path, map_location=average[0].device, weights_only=True)
@@ -123,4 +123,5 @@ def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, aver
         with torch.no_grad():
             for parameter, mean in zip((p for p in model.parameters() if p.requires_grad), average, strict=True):
                 parameter.copy_(mean)
+        return 0
     return int(state["step"])

@@ -18,6 +18,23 @@ class PoolSize:
 
 
 @dataclass(frozen=True)
+class Sketches:
+    """How the UNet meets sketches.
+
+    Attributes:
+        share: Of a batch that starts from a sketch rather than from the picture itself.
+        strengths: Lowest and highest strength, drawn evenly.
+        schedules: Numbers of steps a client may ask for. Few steps at a low strength make ε very large.
+        first_step_share: Of the sketches that are seen at their first timestep, where colours are decided.
+    """
+
+    share: float
+    strengths: tuple[float, float]
+    schedules: tuple[int, ...]
+    first_step_share: float
+
+
+@dataclass(frozen=True)
 class Preset:
     """One way to train the whole checkpoint."""
 
@@ -28,6 +45,7 @@ class Preset:
     prior: Stage
     movq: Stage
     unet: Stage
+    sketches: Sketches = Sketches(0.6, (0.3, 1.0), (10, 20, 25, 30, 50, 100), first_step_share=0.3)
 
 
 def _pools(square: int, other: int) -> tuple[PoolSize, ...]:
@@ -67,6 +85,17 @@ PRESETS = {
         multilingual=Stage("multilingual", 3_500, 1024, 1e-3),
         prior=Stage("prior", 4_500, 1024, 6e-4),
         movq=Stage("movq", 3_500, 32, 1e-3),
-        unet=Stage("unet", 24_000, 768, 1e-3),
+        unet=Stage("unet", 3_300, 768, 1e-3),
+    ),
+    # Goes on from trained weights, on two cores: mostly sketches, at the strengths the demo is used at.
+    "finish": Preset(
+        pools=_pools(3_000, 100),
+        sentences=20_000,
+        towers=Stage("towers", 2_000, 128, 1e-3),
+        multilingual=Stage("multilingual", 2_500, 96, 1e-3),
+        prior=Stage("prior", 3_000, 64, 6e-4),
+        movq=Stage("movq", 2_500, 8, 1e-3),
+        unet=Stage("unet", 5_000, 32, 2e-4),
+        sketches=Sketches(0.8, (0.2, 0.7), (20, 25, 30, 50), first_step_share=0.4),
     ),
 }

@@ -134,7 +134,16 @@ class Training:
             side = vision.config.image_size
             with torch.no_grad():
                 zero = vision(torch.zeros(1, 3, side, side, device=self.run.device)).image_embeds
-            train_unet(model, self.multilingual, pools, shares, Nothing(ids, mask, zero), self.preset.unet, self.run)
+            train_unet(
+                model,
+                self.multilingual,
+                pools,
+                shares,
+                Nothing(ids, mask, zero),
+                self.preset.sketches,
+                self.preset.unet,
+                self.run,
+            )
 
         return self._network("unet", networks.unet, teach)
 

@@ -11,11 +11,8 @@ from diffusers.pipelines.kandinsky.text_encoder import MultilingualCLIP
 
 from demo.training.data import Conditioned
 from demo.training.loop import Run, Stage, train
+from demo.training.presets import Sketches
 
-_SKETCHES = 0.6  # share of a batch that starts from a sketch
-_SCHEDULES = (10, 20, 25, 30, 50, 100)  # numbers of steps a client may ask for
-_LEAST_STRENGTH = 0.3
-_START_SHARE = 0.3  # of the sketches are seen at their first step, where colours are decided
 _DROPPED = (0.1, 0.1, 0.1)  # nothing is told; the text is withheld; the image embedding is withheld
 _EMBEDS_OF_PICTURES = (0.5, 0.2, 0.3)  # which image embedding: its own, another layout's, the prior's
 _EMBEDS_OF_SKETCHES = (0.2, 0.3, 0.5)
@@ -48,11 +45,12 @@ class Noised:
 class Noising:
     """The two ways to noise, with their tables on one device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, sketches: Sketches, device: torch.device) -> None:
+        self.sketches = sketches
         self.betas = scheduler().betas.to(device)
         self.alphas = torch.cumprod(1.0 - self.betas, 0)
         self.pipeline_alphas = torch.cumprod(1.0 - torch.linspace(0.0001, 0.02, 1000, device=device), 0)
-        self.schedules = torch.tensor(_SCHEDULES, device=device)
+        self.schedules = torch.tensor(sketches.schedules, device=device)
 
     def picture(self, clean: torch.Tensor, generator: torch.Generator) -> Noised:
         """Plain diffusion: any timestep."""
@@ -71,10 +69,11 @@ class Noising:
         def uniform() -> torch.Tensor:
             return torch.rand(count, generator=generator, device=device)
 
-        steps = self.schedules[torch.randint(len(_SCHEDULES), (count,), generator=generator, device=device)]
-        strength = _LEAST_STRENGTH + (1.0 - _LEAST_STRENGTH) * uniform()
+        steps = self.schedules[torch.randint(len(self.schedules), (count,), generator=generator, device=device)]
+        least, most = self.sketches.strengths
+        strength = least + (most - least) * uniform()
         run = (steps * strength).long()
-        index = torch.where(uniform() < _START_SHARE, run - 1, (uniform() * run).long())
+        index = torch.where(uniform() < self.sketches.first_step_share, run - 1, (uniform() * run).long())
         first, timestep = ((position * (1000 // steps)) for position in (run - 1, index))
         noise = torch.randn(clean.shape, generator=generator, device=device)
         added = _spread(self.pipeline_alphas[(1000 * strength).long() - 2])
@@ -128,6 +127,7 @@ def train_unet(
     pools: list[Conditioned],
     shares: list[float],
     nothing: Nothing,
+    sketches: Sketches,
     stage: Stage,
     run: Run,
 ) -> None:
@@ -139,11 +139,12 @@ def train_unet(
         pools: One for each latent shape.
         shares: How often each pool is drawn from.
         nothing: Stands in for withheld conditions, as in the pipelines' unconditional half.
+        sketches: How many of a batch start from a sketch, and at which strengths.
         stage: Steps and batch (of the first pool's shape; larger shapes get fewer rows).
         run: Work folder and device.
     """
     unet.to(run.device, memory_format=torch.channels_last)
-    noising = Noising(run.device)
+    noising = Noising(sketches, run.device)
     area = pools[0].target[0, 0].numel()
 
     def loss(step: int) -> torch.Tensor:
@@ -151,14 +152,14 @@ def train_unet(
         pool = pools[np.random.default_rng([run.seed, step]).choice(len(pools), p=shares)]
         batch = max(2, stage.batch * area // pool.target[0, 0].numel())
         rows = torch.randint(len(pool.target), (batch,), generator=generator, device=run.device)
-        sketches = int(batch * _SKETCHES)
+        from_sketch = int(batch * sketches.share)
         clean = pool.target[rows].float()
         parts = (
-            noising.sketch(clean[:sketches], pool.source[rows[:sketches]].float(), generator),
-            noising.picture(clean[sketches:], generator),
+            noising.sketch(clean[:from_sketch], pool.source[rows[:from_sketch]].float(), generator),
+            noising.picture(clean[from_sketch:], generator),
         )
         noised = Noised(*(torch.cat([getattr(part, name) for part in parts]) for name in Noised.__annotations__))
-        ids, mask, embeds = _conditions(pool, rows, sketches, nothing, generator)
+        ids, mask, embeds = _conditions(pool, rows, from_sketch, nothing, generator)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
             with torch.no_grad():
                 text_embeds, hidden = text(ids, mask)
@@ -169,7 +170,7 @@ def train_unet(
                 added_cond_kwargs={"text_embeds": text_embeds, "image_embeds": embeds},
             ).sample.float()
         epsilon, variance = output.chunk(2, 1)
-        bound = noising.variational_loss(epsilon[sketches:], variance[sketches:], parts[1])
+        bound = noising.variational_loss(epsilon[from_sketch:], variance[from_sketch:], parts[1])
         return noising.simple_loss(epsilon, noised) + _VARIATIONAL_WEIGHT * bound
 
     train(stage, unet, loss, run)

@@ -43,6 +43,10 @@ class Costs:
             seconds = self._actions[kind, rows] = self._size_seconds(kind, self.size_for(kind, rows))
         return seconds
 
+    def longest_seconds(self, kind: Kind) -> float:
+        """Of the largest action."""
+        return self._size_seconds(kind, self.sizes(kind)[-1])
+
     def request_seconds(self, rows: tuple[Row, ...]) -> float:
         """Of all that a request needs, with no other's company.
 

@@ -6,7 +6,6 @@ more has no claim to haste.
 """
 
 import math
-from itertools import accumulate
 from typing import NamedTuple
 
 from serving.batching.costs import Costs
@@ -37,23 +36,33 @@ def can_be_in_time(request: Request, seconds: float, now_seconds: float) -> bool
 def endangered(table: Table, costs: Costs, now_seconds: float) -> set[str]:
     """Ids of the requests that have to be next, or some deadline would be missed."""
     dues = schedule(table, costs, now_seconds)
+    if not dues:
+        return set()
+    # Whatever goes before them cannot be interrupted.
+    latest_start_seconds = now_seconds + max(costs.longest_seconds(kind) for kind in {row.kind for row in table})
     urgent = 0
     for count, due in enumerate(dues, 1):
-        if now_seconds + due.demand_seconds * (1 + _ERROR) > due.request.deadline_seconds:
+        if latest_start_seconds + due.demand_seconds * (1 + _ERROR) > due.request.deadline_seconds:
             urgent = count
     return {due.request.request_id for due in dues[:urgent]}
 
 
 def schedule(table: Table, costs: Costs, now_seconds: float) -> list[Due]:
-    """Requests whose deadline can be met, the earliest first. Demands allow for actions that requests share."""
+    """Requests whose deadline can be met, the earliest first.
+
+    Demands allow for the actions that requests share, except by those that have no time for company.
+    """
     dated = [rows for rows in table.requests.values() if rows[0].request.deadline_seconds < math.inf]
-    if not dated:
-        return []
     hopeful = [rows for rows in dated if can_be_in_time(rows[0].request, costs.request_seconds(rows), now_seconds)]
     hopeful.sort(key=lambda rows: (rows[0].request.deadline_seconds, rows[0].request.arrival_seconds))
-    alone = [costs.request_seconds(rows) for rows in hopeful]
-    sharing = costs.all_seconds(hopeful) / sum(alone) if any(alone) else 0.0
-    return [
-        Due(rows[0].request, max(own_seconds, sharing * sum_seconds))
-        for rows, own_seconds, sum_seconds in zip(hopeful, alone, accumulate(alone), strict=True)
-    ]
+    dues, demand_seconds, shared = [], 0.0, 1.0
+    for count, rows in enumerate(hopeful, 1):
+        own_seconds = costs.request_seconds(rows)
+        # The part of its seconds alone that a request costs in company: looked up when the company has doubled.
+        if count.bit_count() == 1 and own_seconds > 0:
+            shared = costs.all_seconds(hopeful[:count]) / sum(map(costs.request_seconds, hopeful[:count]))
+        slower = shared * min(count, costs.sizes(rows[0].kind)[-1])
+        has_time = now_seconds + own_seconds * slower <= rows[0].request.deadline_seconds
+        demand_seconds += own_seconds * (shared if has_time else 1.0)
+        dues.append(Due(rows[0].request, max(own_seconds, demand_seconds)))
+    return dues

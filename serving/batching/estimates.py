@@ -59,9 +59,10 @@ def unreachable_after_seconds(
 
 
 def ahead_of(table: Table, request_id: str, curve: Curve, limits: Limits, now_seconds: float) -> Ahead:
-    """What a request waits for: the requests that are before it, as if no more came."""
+    """What a request waits for, as if no more came: requests that go before it even when it has waited its own work."""
     costs = Costs(curve, limits)
-    line = in_turn(table, costs, limits, now_seconds)
+    own_seconds = costs.request_seconds(table.requests[request_id])
+    line = in_turn(table, costs, limits, now_seconds + own_seconds)
     place = next(place for place, turn in enumerate(line) if turn.request.request_id == request_id)
     before, own = line[:place], line[place]
     alike = [turn for turn in before if _steps_alike(turn.request, own.request)]

@@ -1,5 +1,6 @@
 """What the planner may do: the batch sizes there are, and its measured settings."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,22 +16,23 @@ class Limits:
     Attributes:
         buckets: rows that an action of this stage and shape can have (requests, when encoding), ascending. What is not
             named runs alone.
-        ageing: seconds of waiting that make up for a second of work, inverted: at 0.2 a request is overtaken only by
-            requests that come within 5 times its own work after it. Small values favour short requests and the mean,
-            large ones first come first served and the tail.
-        patience_seconds: a request that is late by this much, beyond what ageing grants it, goes before deadlines too.
+        ageing: how much waiting counts against work, from 0 to 1: 0 is shortest remaining work first, 1 is highest
+            response ratio first. Less favours short requests and the mean, more favours long requests and the tail.
+        patience: how many times its own remaining work a request waits before it goes by age alone.
         merge_gain: part of a row's time alone that sharing an action has to save.
     """
 
     buckets: Mapping[tuple[Stage, Shape], tuple[int, ...]] = field(default_factory=dict)
-    ageing: float = 0.2
-    patience_seconds: float = 60.0
+    ageing: float = 1.0
+    patience: float = 50.0
     merge_gain: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse settings under which rows could starve, and sizes that are not sizes."""
-        if not self.ageing > 0 or not self.patience_seconds >= 0 or not 0 <= self.merge_gain < 1:
-            raise ValueError(f"{self!r}: ageing must be above 0, patience_seconds 0 or more, merge_gain from 0 to 1")
+        if not 0 <= self.ageing <= 1 or not 0 <= self.patience < math.inf or not 0 <= self.merge_gain < 1:
+            raise ValueError(
+                f"{self!r}: ageing must be from 0 to 1, patience 0 or more and finite, merge_gain from 0 to below 1"
+            )
         for key, sizes in self.buckets.items():
             if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
                 raise ValueError(f"buckets of {key} are {sizes}; ascending sizes of 1 or more are needed")

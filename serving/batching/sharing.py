@@ -1,9 +1,11 @@
 """Who shares an action.
 
-Sharing has to pay for everybody. An action of n rows holds up all N requests in the line for seconds(n). A row that
-takes part saves its seconds alone for its own request and for those behind it: N − place of them. So rows join from the
-front of the line, up to the number at which N × seconds(n) − Σ seconds alone × (N − place) is least. Where a row costs
-as much in company as alone, nobody joins; where it costs little and many wait, the largest bucket is filled.
+Sharing has to pay for everybody. An action of n rows holds up all N requests for seconds(n). A row that takes part
+saves its seconds alone for its own request and for those behind it: N − place of them. So rows join from the front of
+the line, up to the number at which N × seconds(n) − Σ seconds alone × (N − place) is least. Where a row costs as much
+in company as alone, nobody joins; where it costs little and many wait, the largest bucket is filled.
+
+N counts the requests in the line and a few more: those that come while these run gain and lose as well.
 """
 
 from collections.abc import Sequence
@@ -12,6 +14,9 @@ from typing import NamedTuple
 from serving.batching.costs import Costs
 from serving.batching.order import Turn
 from serving.batching.work import Kind, Row, Stage
+
+# How many more: the best of 0, 1, 2, 4 and 100 in the simulation, at every load.
+_TO_COME = 2
 
 
 class Unit(NamedTuple):
@@ -57,12 +62,12 @@ class Sharing:
     def worth_encoding(self, leader: Row) -> Row | None:
         """A row to encode before the leader's next step, so that it can share the steps that follow; None if none.
 
-        Only while the largest batch could not be filled without it: so a leader waits for fewer encodings than that.
+        Only while the largest batch cannot be filled without it: so a step waits for fewer encodings than that.
         """
-        units = self._offered(leader, unencoded=True)
-        ready = [unit for unit in units if unit.rows[0].stage is Stage.STEP]
-        if len(ready) == len(units):
+        ready = self._offered(leader, unencoded=False)
+        if len(ready) == self._costs.sizes(leader.kind)[-1]:
             return None
+        units = self._offered(leader, unencoded=True)
         share = self.share(leader.kind, units, leader.steps_remaining)
         joining = [unit for unit in units[: share.taken] if unit.rows[0].stage is Stage.ENCODE]
         if not joining:
@@ -84,7 +89,7 @@ class Sharing:
             units: as many as the largest batch holds, or fewer; the first takes part in any case.
             steps: how many such actions the first has before it; 0 counts as 1.
         """
-        first, present = units[0].place, len(self._line)
+        first, present = units[0].place, len(self._line) + _TO_COME
         alone_seconds = self._costs.action_seconds(kind, 1)
         longest_seconds = self._spare_seconds / max(steps, 1)
         longest_seconds += self._costs.action_seconds(kind, sum(unit.place == first for unit in units))

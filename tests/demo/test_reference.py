@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo.measure import Demo
-from kandinsky.pipeline import img2img, prior
 from PIL import Image
 from safetensors.numpy import load_file
+
+from demo.measure import Demo
+from kandinsky.pipeline import img2img, prior
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "demo"
 CASES: list[dict[str, Any]] = json.loads((REFERENCE / "cases.json").read_text())

@@ -1,0 +1,1 @@
+"""Scheduling: the planner against what model servers usually do."""
