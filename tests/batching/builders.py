@@ -15,21 +15,23 @@ BUCKETS = {(stage, shape): SIZES for stage in Stage for shape in (SMALL, LARGE)}
 LIMITS = Limits(BUCKETS)
 
 
-def curve_of(step_seconds: dict[int, float], encode_seconds: float = 0.0, decode_seconds: float = 0.0) -> Curve:
-    """Seconds of a step by evaluations at SMALL; encoding and decoding in proportion to the rows."""
+def curve_of(
+    step_seconds: dict[int, float], encode_seconds: dict[int, float] | None = None, decode_seconds: float = 0.0
+) -> Curve:
+    """Seconds at SMALL: of a step by evaluations, of encoding by requests, and of decoding each row."""
     return Curve(
         {
-            (Stage.ENCODE, SMALL): {1: encode_seconds},
+            (Stage.ENCODE, SMALL): encode_seconds or {1: 0.0},
             (Stage.STEP, SMALL): step_seconds,
             (Stage.DECODE, SMALL): {1: decode_seconds},
         }
     )
 
 
-LINEAR = curve_of({1: 1.0}, 1.5, 0.5)
-FLAT = curve_of({rows: 0.6 + 0.4 * rows for rows in range(1, 17)}, 1.5, 0.5)
+LINEAR = curve_of({1: 1.0}, {1: 1.5}, 0.5)
+FLAT = curve_of({rows: 0.6 + 0.4 * rows for rows in range(1, 17)}, {1: 1.5, 8: 3.0}, 0.5)
 # Four evaluations cost as much as one, a fifth as much as four more.
-KINKED = curve_of({1: 1.0, 4: 1.0, 5: 2.0, 8: 2.0, 16: 8.0}, 1.5, 0.5)
+KINKED = curve_of({1: 1.0, 4: 1.0, 5: 2.0, 8: 2.0, 16: 8.0}, {1: 1.5, 8: 3.0}, 0.5)
 CURVES = {"linear": LINEAR, "flat": FLAT, "kinked": KINKED}
 
 

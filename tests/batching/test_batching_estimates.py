@@ -14,7 +14,7 @@ from serving.batching.estimates import (
 from serving.batching.limits import Limits
 from serving.batching.table import Table
 from serving.batching.work import Row, Stage
-from tests.batching.builders import FLAT, LARGE, LIMITS, LINEAR, rows_of, run, table_of
+from tests.batching.builders import FLAT, KINKED, LARGE, LIMITS, LINEAR, rows_of, run, table_of
 
 
 def refused_after(table: Table, rows: list[Row], now: float = 0.0) -> float | None:
@@ -35,6 +35,11 @@ def test_queued_work_allows_for_company_where_it_pays() -> None:
     table = table_of(*(rows_of(f"r{index}", 10) for index in range(8)))
     assert queued_work_seconds(table, FLAT, LIMITS) == pytest.approx(10 * (0.6 + 0.4 * 8) + 8 * 0.5)
     assert max(run(table, FLAT).values()) == pytest.approx(queued_work_seconds(table, FLAT, LIMITS), rel=0.2)
+
+
+def test_queued_work_includes_padding() -> None:
+    table = table_of(*(rows_of(f"r{index}", 10) for index in range(3)))
+    assert queued_work_seconds(table, KINKED, LIMITS) == pytest.approx(10 * 1.0 + 3 * 0.5)
 
 
 def test_there_is_no_queued_work_in_an_empty_table() -> None:
@@ -101,6 +106,11 @@ def test_a_deadline_that_was_promised_is_not_broken_for_a_new_one() -> None:
 
 def test_a_deadline_that_is_lost_anyway_stands_in_nobodys_way() -> None:
     table = table_of(rows_of("lost", 100, deadline=15.0))
+    assert refused_after(table, rows_of("b", 5, deadline=6.0)) is None
+
+
+def test_a_deadline_that_others_have_broken_already_stands_in_nobodys_way() -> None:
+    table = table_of(rows_of("first", 20, deadline=30.0), rows_of("second", 20, deadline=40.0))
     assert refused_after(table, rows_of("b", 5, deadline=6.0)) is None
 
 

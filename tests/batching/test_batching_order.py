@@ -67,6 +67,14 @@ def test_whoever_has_waited_long_for_its_work_goes_before_deadlines() -> None:
     assert line(urgent, now=after) == ["old", "urgent"]
 
 
+def test_low_priority_has_more_patience() -> None:
+    late_from = LIMITS.patience * 10.5
+    for factor, first in ((1.1, "urgent"), (Priority.LOW.value * 1.1, "old")):
+        now = factor * late_from
+        urgent = rows_of("urgent", 20, arrival=now, deadline=now + 22)
+        assert line(table_of(rows_of("old", 10, priority=Priority.LOW), urgent), now)[0] == first
+
+
 @pytest.mark.parametrize(("priority", "first"), [(Priority.HIGH, "a"), (Priority.NORMAL, "b"), (Priority.LOW, "b")])
 def test_priority_makes_work_count_for_less(priority: Priority, first: str) -> None:
     assert line(table_of(rows_of("a", 10, priority=priority), rows_of("b", 5)))[0] == first

@@ -7,7 +7,7 @@ import pytest
 from serving.batching.curve import Curve
 from serving.batching.limits import Limits
 from serving.batching.planner import plan
-from serving.batching.table import Table
+from serving.batching.table import Batch, Table
 from serving.batching.work import Shape, Stage
 from tests.batching.builders import (
     BUCKETS,
@@ -144,11 +144,28 @@ def test_a_newcomer_waits_where_encoding_it_early_does_not_pay(curve: Curve, ste
 
 
 def test_nobody_is_encoded_early_when_the_largest_batch_is_full_without() -> None:
-    ready = [rows_of(f"r{index}", 40) for index in range(8)]
-    table = table_of(*ready, rows_of("short", 39, stage=Stage.ENCODE, arrival=1.0))
-    batch = plan(table, FLAT, LIMITS, 1.0)
-    assert batch is not None
-    assert batch.kind.stage is Stage.STEP
+    ready = [rows_of("first", 5), *(rows_of(f"r{index}", 40) for index in range(7))]
+    early = rows_of("early", 20, stage=Stage.ENCODE)
+    assert names(plan(table_of(*ready, early), FLAT, LIMITS, 0.0))[0] == "first/0"
+    assert names(plan(table_of(*ready[:-1], early), FLAT, LIMITS, 0.0)) == ["early/0"]
+
+
+def test_whoever_is_encoded_early_takes_those_along_that_encode_for_less_in_company() -> None:
+    table = table_of(
+        rows_of("a", 20, evaluations=2),
+        rows_of("unguided", 25, stage=Stage.ENCODE),
+        rows_of("b", 30, evaluations=2, stage=Stage.ENCODE),
+        rows_of("large", 30, shape=LARGE, stage=Stage.ENCODE),
+    )
+    cheap = curve_of({rows: 0.9 + 0.1 * rows for rows in range(1, 17)}, {1: 1.5, 8: 3.0})
+    assert names(plan(table, cheap, LIMITS, 0.0)) == ["b/0", "unguided/0"]
+
+
+def test_the_image_that_is_nearest_to_its_end_goes_first() -> None:
+    table = table_of(rows_of("a", 5, images=2))
+    second = table.requests["a"][1]
+    table = table.advance(Batch(second.kind, (second,), 1), 1.0)
+    assert names(plan(table, LINEAR, LIMITS, 1.0)) == ["a/1"]
 
 
 def test_a_deadline_in_danger_allows_only_the_company_it_has_time_for() -> None:
