@@ -110,18 +110,12 @@ def _save(
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: list[torch.Tensor]) -> int:
-    """The step to go on from; averaged weights alone, without their optimizer, are a place to start from: step 0."""
+    """The step to go on from."""
     if not path.exists():
         return 0
     state = torch.load(path, map_location=average[0].device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
     for mean, saved in zip(average, state["average"], strict=True):
         mean.copy_(saved)
-    if "optimizer" in state:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    else:
-        with torch.no_grad():
-            for parameter, mean in zip((p for p in model.parameters() if p.requires_grad), average, strict=True):
-                parameter.copy_(mean)
-        return 0
     return int(state["step"])

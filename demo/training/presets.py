@@ -87,15 +87,4 @@ PRESETS = {
         movq=Stage("movq", 3_500, 32, 1e-3),
         unet=Stage("unet", 3_300, 768, 1e-3),
     ),
-    # Goes on from trained weights, on two cores: mostly sketches, at the strengths the demo is used at.
-    "finish": Preset(
-        pools=_pools(3_000, 100),
-        sentences=20_000,
-        towers=Stage("towers", 2_000, 128, 1e-3),
-        multilingual=Stage("multilingual", 2_500, 96, 1e-3),
-        prior=Stage("prior", 3_000, 64, 6e-4),
-        movq=Stage("movq", 2_500, 8, 1e-3),
-        unet=Stage("unet", 5_000, 32, 2e-4),
-        sketches=Sketches(0.8, (0.2, 0.7), (20, 25, 30, 50), first_step_share=0.4),
-    ),
 }

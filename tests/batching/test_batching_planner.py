@@ -161,11 +161,16 @@ def test_whoever_is_encoded_early_takes_those_along_that_encode_for_less_in_comp
     assert names(plan(table, cheap, LIMITS, 0.0)) == ["b/0", "unguided/0"]
 
 
-def test_the_image_that_is_nearest_to_its_end_goes_first() -> None:
-    table = table_of(rows_of("a", 5, images=2))
+def test_the_image_that_is_nearest_to_its_end_goes_first_and_is_decoded_at_once() -> None:
+    table = table_of(rows_of("a", 2, images=2))
     second = table.requests["a"][1]
     table = table.advance(Batch(second.kind, (second,), 1), 1.0)
-    assert names(plan(table, LINEAR, LIMITS, 1.0)) == ["a/1"]
+    batch = plan(table, LINEAR, LIMITS, 1.0)
+    assert names(batch) == ["a/1"]
+    assert batch is not None
+    decode = plan(table.advance(batch, 1.0), LINEAR, LIMITS, 2.0)
+    assert decode is not None
+    assert (names(decode), decode.kind.stage) == (["a/1"], Stage.DECODE)
 
 
 def test_a_deadline_in_danger_allows_only_the_company_it_has_time_for() -> None:
