@@ -186,7 +186,8 @@ class Engine(Generic[Input, State, Output]):
         except Exception as error:
             self._broken_by = error
             for job in self._jobs.values():
-                job.done.set_exception(error)
+                if not job.done.done():
+                    job.done.set_exception(error)
             raise
 
     async def watch(self) -> AsyncGenerator[WorkerStatus, None]:
@@ -230,8 +231,8 @@ class Engine(Generic[Input, State, Output]):
         self._measure(batch, seconds)
         self._table = self._table.advance(batch, seconds)
         for unit, result in zip(units, results, strict=True):
-            # A job that was cancelled meanwhile has left, and its results are dropped.
-            if self._jobs.get(unit.job.request.request_id) is unit.job:
+            # Results of a job that has left meanwhile, or of which another row failed, are dropped.
+            if self._jobs.get(unit.job.request.request_id) is unit.job and not unit.job.done.done():
                 self._take(unit, batch, result, seconds)
         self._notify()
 

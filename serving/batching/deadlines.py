@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from serving.batching.costs import Costs
 from serving.batching.table import Table
-from serving.batching.work import Request
+from serving.batching.work import Request, Row
 
 # By what part an estimate of seconds may be off.
 _ERROR = 0.25
@@ -52,17 +52,28 @@ def schedule(table: Table, costs: Costs, now_seconds: float) -> list[Due]:
 
     Demands allow for the actions that requests share, except by those that have no time for company.
     """
-    dated = [rows for rows in table.requests.values() if rows[0].request.deadline_seconds < math.inf]
-    hopeful = [rows for rows in dated if can_be_in_time(rows[0].request, costs.request_seconds(rows), now_seconds)]
-    hopeful.sort(key=lambda rows: (rows[0].request.deadline_seconds, rows[0].request.arrival_seconds))
-    dues, demand_seconds, shared = [], 0.0, 1.0
-    for count, rows in enumerate(hopeful, 1):
-        own_seconds = costs.request_seconds(rows)
+    hopeful = _hopeful(table, costs, now_seconds)
+    dues, alone_seconds, demand_seconds, shared = [], 0.0, 0.0, 1.0
+    for count, (own_seconds, rows) in enumerate(hopeful, 1):
+        request = rows[0].request
+        alone_seconds += own_seconds
         # The part of its seconds alone that a request costs in company: looked up when the company has doubled.
-        if count.bit_count() == 1 and own_seconds > 0:
-            shared = costs.all_seconds(hopeful[:count]) / sum(map(costs.request_seconds, hopeful[:count]))
-        slower = shared * min(count, costs.sizes(rows[0].kind)[-1])
-        has_time = now_seconds + own_seconds * slower <= rows[0].request.deadline_seconds
+        if count.bit_count() == 1 and alone_seconds > 0:
+            shared = costs.all_seconds(company for _, company in hopeful[:count]) / alone_seconds
+        slower = shared * min(count, costs.sizes(request.step_kind)[-1])
+        has_time = now_seconds + own_seconds * slower <= request.deadline_seconds
         demand_seconds += own_seconds * (shared if has_time else 1.0)
-        dues.append(Due(rows[0].request, max(own_seconds, demand_seconds)))
+        dues.append(Due(request, max(own_seconds, demand_seconds)))
     return dues
+
+
+def _hopeful(table: Table, costs: Costs, now_seconds: float) -> list[tuple[float, tuple[Row, ...]]]:
+    """Seconds alone and rows of each request whose deadline can be met, the earliest deadline first."""
+    found = []
+    for request_id, rows in table.requests.items():
+        request = rows[0].request
+        if request.deadline_seconds < math.inf:
+            own_seconds = costs.request_seconds(rows)
+            if can_be_in_time(request, own_seconds, now_seconds):
+                found.append((request.deadline_seconds, request.arrival_seconds, request_id, own_seconds, rows))
+    return [(own_seconds, rows) for *_, own_seconds, rows in sorted(found)]

@@ -11,7 +11,6 @@ from serving.batching.limits import Limits
 from serving.batching.order import Haste, Turn, in_turn
 from serving.batching.sharing import Sharing, Unit
 from serving.batching.table import Table
-from serving.batching.work import Kind, Request, Stage
 
 
 class Ahead(NamedTuple):
@@ -65,14 +64,14 @@ def ahead_of(table: Table, request_id: str, curve: Curve, limits: Limits, now_se
     line = in_turn(table, costs, limits, now_seconds + own_seconds)
     place = next(place for place, turn in enumerate(line) if turn.request.request_id == request_id)
     before, own = line[:place], line[place]
-    alike = [turn for turn in before if _steps_alike(turn.request, own.request)]
-    others = [turn.rows for turn in before if not _steps_alike(turn.request, own.request)]
+    alike = [turn for turn in before if turn.request.step_kind == own.request.step_kind]
+    others = [turn.rows for turn in before if turn.request.step_kind != own.request.step_kind]
     return Ahead(place, costs.all_seconds(others) + _until_there_is_room(line, alike, own, costs, limits))
 
 
 def _until_there_is_room(line: list[Turn], alike: list[Turn], own: Turn, costs: Costs, limits: Limits) -> float:
     """Seconds until a request can join those before it whose steps it can share."""
-    kind = Kind(Stage.STEP, own.request.shape, own.request.evaluations)
+    kind = own.request.step_kind
     units = [Unit(place, (row,)) for place, turn in enumerate([*alike, own]) for row in turn.rows]
     together = Sharing(line, costs, limits.merge_gain, math.inf).share(kind, units[: costs.sizes(kind)[-1]], 1).taken
     alone_seconds = costs.action_seconds(kind, 1)
@@ -83,7 +82,3 @@ def _until_there_is_room(line: list[Turn], alike: list[Turn], own: Turn, costs: 
         for _ in turn.rows:
             heapq.heapreplace(free_seconds, free_seconds[0] + slower * turn.seconds / len(turn.rows))
     return free_seconds[0]
-
-
-def _steps_alike(one: Request, other: Request) -> bool:
-    return (one.shape, one.evaluations) == (other.shape, other.evaluations)

@@ -96,7 +96,7 @@ class Sharing:
         best, saved_seconds = Share(1, 0.0), 0.0
         for count, unit in enumerate(units[1:], 2):
             seconds = self._costs.action_seconds(kind, count)
-            if unit.place != first and seconds > longest_seconds:
+            if seconds > longest_seconds:
                 break
             saved_seconds += alone_seconds * (1 - self._merge_gain) * (present - unit.place)
             cost_seconds = present * (seconds - alone_seconds) - saved_seconds
@@ -122,7 +122,7 @@ def _units(place: int, turn: Turn, kind: Kind, unencoded: bool) -> list[Unit]:
     if turn.rows[0].stage is Stage.ENCODE:
         if kind.stage is Stage.ENCODE:
             return [Unit(place, turn.rows)]
-        if not unencoded or turn.request.evaluations != kind.evaluations:
+        if not unencoded or turn.request.step_kind != kind:
             return []
         return [Unit(place, (row,)) for row in turn.rows if row.steps_remaining]
     rows = sorted((row for row in turn.rows if row.kind == kind), key=lambda row: row.steps_remaining)

@@ -80,6 +80,11 @@ class Request:
         if not math.isfinite(self.arrival_seconds) or math.isnan(self.deadline_seconds):
             raise ValueError(f"{self!r}: arrival_seconds must be finite, deadline_seconds a number")
 
+    @property
+    def step_kind(self) -> Kind:
+        """What its rows' steps can be shared with."""
+        return Kind(Stage.STEP, self.shape, self.evaluations)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -109,5 +114,4 @@ class Row:
     @property
     def kind(self) -> Kind:
         """What it may share its next action with."""
-        evaluations = self.request.evaluations if self.stage is Stage.STEP else 1
-        return Kind(self.stage, self.request.shape, evaluations)
+        return self.request.step_kind if self.stage is Stage.STEP else Kind(self.stage, self.request.shape, 1)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from serving.batching.curve import Curve
 from serving.batching.estimates import (
     Ahead,
     ahead_of,
@@ -17,8 +18,8 @@ from serving.batching.work import Row, Stage
 from tests.batching.builders import FLAT, KINKED, LARGE, LIMITS, LINEAR, rows_of, run, table_of
 
 
-def refused_after(table: Table, rows: list[Row], now: float = 0.0) -> float | None:
-    return unreachable_after_seconds(table.add(rows), rows[0].request.request_id, LINEAR, LIMITS, now)
+def refused_after(table: Table, rows: list[Row], now: float = 0.0, curve: Curve = LINEAR) -> float | None:
+    return unreachable_after_seconds(table.add(rows), rows[0].request.request_id, curve, LIMITS, now)
 
 
 def test_remaining_work_is_encoding_steps_and_decoding() -> None:
@@ -27,8 +28,8 @@ def test_remaining_work_is_encoding_steps_and_decoding() -> None:
 
 
 def test_queued_work_is_the_sum_where_company_saves_nothing() -> None:
-    table = table_of(rows_of("a", 10), rows_of("b", 20, stage=Stage.ENCODE))
-    assert queued_work_seconds(table, LINEAR, LIMITS) == pytest.approx(10.5 + 22.0)
+    table = table_of(rows_of("a", 10), rows_of("b", 20, stage=Stage.ENCODE, images=2))
+    assert queued_work_seconds(table, LINEAR, LIMITS) == pytest.approx(10.5 + 1.5 + 2 * 20.5)
 
 
 def test_queued_work_allows_for_company_where_it_pays() -> None:
@@ -98,10 +99,27 @@ def test_a_deadline_behind_earlier_deadlines_is_refused_when_they_leave_no_time(
     assert refused_after(table, rows_of("b", 10, deadline=22.0)) is None
 
 
+def test_deadlines_allow_for_company_where_it_pays() -> None:
+    table = table_of(*(rows_of(f"r{index}", 10, deadline=60.0) for index in range(7)))
+    last = rows_of("z", 10, deadline=60.0)
+    assert refused_after(table, last, curve=FLAT) is None
+    assert refused_after(table, last, curve=LINEAR) == pytest.approx(8 * 10.5)
+
+
+def test_deadlines_that_leave_no_time_for_company_are_counted_without() -> None:
+    table = table_of(rows_of("a", 10, deadline=12.0))
+    assert refused_after(table, rows_of("b", 10, deadline=14.0), curve=FLAT) == pytest.approx(2 * 10.5)
+
+
 def test_a_deadline_that_was_promised_is_not_broken_for_a_new_one() -> None:
     table = table_of(rows_of("a", 10, deadline=15.0))
     assert refused_after(table, rows_of("b", 5, deadline=6.0)) == pytest.approx(16.0)
     assert refused_after(table, rows_of("b", 3, deadline=6.0)) is None
+
+
+def test_of_equal_deadlines_the_one_that_was_promised_first_counts() -> None:
+    table = table_of(rows_of("z", 10, deadline=20.0))
+    assert refused_after(table, rows_of("a", 10, arrival=1.0, deadline=20.0), now=1.0) == pytest.approx(21.0)
 
 
 def test_a_deadline_that_is_lost_anyway_stands_in_nobodys_way() -> None:

@@ -180,6 +180,25 @@ def test_a_deadline_in_danger_allows_only_the_company_it_has_time_for() -> None:
     assert len(names(plan(table_of(*others, rows_of("a", 10)), FLAT, LIMITS, 0.0))) == 8
 
 
+def test_a_deadline_in_danger_is_not_held_up_by_encodings_it_has_no_time_for() -> None:
+    others = rows_of("other", 40, stage=Stage.ENCODE)
+    assert names(plan(table_of(others, rows_of("a", 10, deadline=11.5)), KINKED, LIMITS, 0.0)) == ["a/0"]
+    assert names(plan(table_of(others, rows_of("a", 10, deadline=12.5)), KINKED, LIMITS, 0.0)) == ["other/0"]
+
+
+def test_a_deadline_that_is_lost_anyway_keeps_nobody_from_joining() -> None:
+    others = [rows_of(f"r{index}", 40) for index in range(7)]
+    assert len(names(plan(table_of(*others, rows_of("a", 10, deadline=5.0)), FLAT, LIMITS, 0.0))) == 8
+
+
+def test_what_has_no_steps_does_not_keep_others_from_being_encoded_early() -> None:
+    curve = curve_of({rows: 0.06 + 0.04 * rows for rows in range(1, 17)}, {1: 1.5})
+    waiting = [rows_of(f"r{index}", 200, shape=LARGE) for index in range(30)]
+    first, joining = rows_of("a", 10), rows_of("b", 30, stage=Stage.ENCODE)
+    without_steps = rows_of("z", 0, stage=Stage.ENCODE)
+    assert names(plan(table_of(first, without_steps, joining, *waiting), curve, LIMITS, 0.0)) == ["b/0"]
+
+
 def test_what_runs_is_not_set_aside_for_equals() -> None:
     table, leaders = equals(5), []
     now = 0.0
