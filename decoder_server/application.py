@@ -27,6 +27,7 @@ def build(config: DecoderConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
     device, running = DeviceThread(), RunningRequests()
     service = DecoderService(config, running)
+    engines: list[DecoderEngine] = []
     working: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -36,10 +37,15 @@ def build(config: DecoderConfig) -> Application:
         engine: DecoderEngine = Engine(
             worker_name(), DecoderActions(loaded.model), device, Limits(), config.max_queue_seconds
         )
+        engines.append(engine)
         working.append(asyncio.create_task(engine.run()))
         if config.warm_up:
             await warm_up(engine, loaded.model)
         service.start(Serving(loaded.model, loaded.info, engine, projection))
+
+    def drain() -> None:
+        for engine in engines:
+            engine.drain()
 
     async def close() -> None:
         for task in working:
@@ -54,4 +60,5 @@ def build(config: DecoderConfig) -> Application:
         add_to_server=functools.partial(add_DecoderServiceServicer_to_server, service),
         warm_up=start,
         close=close,
+        drain=drain,
     )

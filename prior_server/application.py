@@ -38,4 +38,5 @@ def build(config: PriorConfig) -> Application:
         add_to_server=functools.partial(add_PriorServiceServicer_to_server, service),
         warm_up=start,
         close=device.close,
+        drain=turns.drain,
     )

@@ -27,6 +27,10 @@ _LAST_WORDS_SECONDS = 0.2
 _log = logging.getLogger("serving.server")
 
 
+def _nobody() -> None:
+    """Nobody is told."""
+
+
 class StartupError(Exception):
     """Why a server cannot start and what to do about it, in one line."""
 
@@ -54,6 +58,7 @@ class Application:
         warm_up: loads and compiles, in the event loop while health checks are answered; raises StartupError. Other
             calls are refused until it has returned.
         close: frees what the application holds; called once, after the last answer, also when warm-up failed.
+        drain: called once, when the server takes no new work any more but may still have some.
     """
 
     tier: Tier.ValueType
@@ -62,6 +67,7 @@ class Application:
     add_to_server: Callable[[grpc.aio.Server], None]
     warm_up: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
+    drain: Callable[[], None] = _nobody
 
 
 class Server:
@@ -113,6 +119,7 @@ class Server:
     async def stop(self) -> None:
         """Says NOT_SERVING, refuses new work, lets running work finish as long as configured, and closes."""
         self._gate.state = ServerState.DRAINING
+        self._application.drain()
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if not await self._gate.wait_idle(self._config.drain_seconds):
             _log.warning("requests are cut off", extra={"requests": len(self._application.running)})

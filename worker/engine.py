@@ -120,6 +120,7 @@ class Engine(Generic[Input, State, Output]):
         self._table = Table()
         self._jobs: dict[str, Job[Input, State, Output]] = {}
         self._changed = asyncio.Event()
+        self._draining = False
         self._broken_by: Exception | None = None
 
     def __repr__(self) -> str:
@@ -190,6 +191,11 @@ class Engine(Generic[Input, State, Output]):
                     job.done.set_exception(error)
             raise
 
+    def drain(self) -> None:
+        """Tell those who watch that no new work will be taken."""
+        self._draining = True
+        self._notify()
+
     async def watch(self) -> AsyncGenerator[WorkerStatus, None]:
         """The state now, and again whenever it has changed; slow readers skip states."""
         while True:
@@ -202,6 +208,7 @@ class Engine(Generic[Input, State, Output]):
         running = {request_id for request_id, job in self._jobs.items() if job.started_seconds is not None}
         return WorkerStatus(
             worker=self.worker,
+            draining=self._draining,
             queued_work_seconds=self.queued_work_seconds,
             queued_rows=sum(row.request.request_id not in running for row in self._table),
             running_rows=sum(row.request.request_id in running for row in self._table),

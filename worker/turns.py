@@ -42,6 +42,7 @@ class Turns:
         self._tickets: list[Ticket] = []
         self._device = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._draining = False
 
     def __repr__(self) -> str:
         return f"Turns({len(self._tickets)} requests, {self.queued_work_seconds:.2f} s)"
@@ -96,6 +97,11 @@ class Turns:
         ticket.remaining_seconds = max(ticket.remaining_seconds - seconds, 0.0)
         self._notify()
 
+    def drain(self) -> None:
+        """Tell those who watch that no new work will be taken."""
+        self._draining = True
+        self._notify()
+
     async def watch(self) -> AsyncGenerator[WorkerStatus, None]:
         """The state now, and again whenever it has changed; slow readers skip states."""
         while True:
@@ -107,6 +113,7 @@ class Turns:
         """The state now."""
         return WorkerStatus(
             worker=self.worker,
+            draining=self._draining,
             queued_work_seconds=self.queued_work_seconds,
             queued_rows=sum(ticket.rows for ticket in self._tickets if not ticket.running),
             running_rows=sum(ticket.rows for ticket in self._tickets if ticket.running),
