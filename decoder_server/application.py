@@ -14,6 +14,7 @@ from kandinsky.decoder_model import DECODER_COMPONENTS, load_decoder
 from kandinsky.preview import fit_preview
 from serving.batching.limits import Limits
 from serving.device_thread import DeviceThread
+from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 from worker.engine import Engine
@@ -61,4 +62,5 @@ def build(config: DecoderConfig) -> Application:
         warm_up=start,
         close=close,
         drain=drain,
+        metrics=WorkerMetrics(),
     )

@@ -14,6 +14,7 @@ from imagegen.v1.decoder_pb2_grpc import DecoderServiceStub
 from imagegen.v1.gateway_pb2_grpc import add_ImageServiceServicer_to_server
 from imagegen.v1.prior_pb2_grpc import PriorServiceStub
 from serving.bootstrap import run_server
+from serving.metrics import GatewayMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 
@@ -43,6 +44,7 @@ def build(config: GatewayConfig) -> Application:
         add_to_server=partial(add_ImageServiceServicer_to_server, ImageServicer(tiers, running)),
         warm_up=warm_up,
         close=close,
+        metrics=GatewayMetrics(),
     )
 
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from serving.config import ServerConfig
 from serving.flags import flag
-from serving.server import ServerConfig
 
 # name:port, 10.0.0.1:port, [::1]:port, or dns:///name:port for a name with several addresses.
 _ADDRESS = re.compile(r"(dns:///)?([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")

@@ -9,6 +9,7 @@ from prior_server.config import PriorConfig
 from prior_server.runner import Runner
 from prior_server.service import PriorService
 from serving.device_thread import DeviceThread
+from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 from worker.loading import load_model
@@ -39,4 +40,5 @@ def build(config: PriorConfig) -> Application:
         warm_up=start,
         close=device.close,
         drain=turns.drain,
+        metrics=WorkerMetrics(),
     )

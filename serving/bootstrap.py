@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
+from prometheus_client import disable_created_metrics
+
 from serving import flags, logs
-from serving.server import Application, Server, ServerConfig, StartupError
+from serving.config import ServerConfig, StartupError
+from serving.server import Application, Server
 
 ConfigT = TypeVar("ConfigT", bound=ServerConfig)
 
@@ -36,6 +39,7 @@ def run_server(
     """
     config = flags.parse(config_class, name, description, argv)
     logs.configure(config.log_level)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
     try:
         asyncio.run(_serve(name, config, build))
     except StartupError as error:

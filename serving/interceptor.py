@@ -9,8 +9,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 
 from serving.errors import InternalServerError, InvalidFieldError, ServiceError
 from serving.gate import Gate
+from serving.metrics import Metrics
 from serving.requests import RunningRequests
 from serving.status import reason_of, rich_status
 
@@ -39,9 +40,10 @@ _AsyncHandler: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Puts the frame around the calls of one server."""
 
-    def __init__(self, gate: Gate, running: RunningRequests) -> None:
+    def __init__(self, gate: Gate, running: RunningRequests, metrics: Metrics) -> None:
         self._gate = gate
         self._running = running
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -74,18 +76,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except ServiceError as error:
                 status = rich_status(error)
             except asyncio.CancelledError:
-                call.log(_ended_by_client(context))
+                self._note_end(call, _ended_by_client(context))
                 raise
             except Exception:
                 status = call.log_bug()
             else:
-                call.log("OK")
+                self._note_end(call, "OK")
                 return answer
             to_client = rpc_status.to_status(status)
-            call.log(to_client.code.name, reason_of(status), status.message)
+            self._note_end(call, to_client.code.name, reason_of(status), status.message)
             return await context.abort_with_status(to_client)
 
         return framed
+
+    def _note_end(self, call: "_Call", status: str, reason: str | None = None, error: str | None = None) -> None:
+        """Logs and counts a call that has ended."""
+        seconds = time.monotonic() - call.start
+        self._metrics.answered(call.method.rpartition("/")[2], status, reason, seconds)
+        call.log(status, seconds, reason, error)
 
     def _leave(self, ctx: _Context) -> None:  # noqa: ARG002 the signature is gRPC's
         self._gate.leave()
@@ -94,10 +102,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._gate.check(is_work=call.is_work)
         if _REQUEST_ID.fullmatch(call.request_id) is None:
             raise InvalidFieldError("request_id", "must be 1 to 128 printable ASCII characters without spaces")
-        with self._running.run(call.request_id) if call.is_work else nullcontext():
+        with self._registered(call, context) if call.is_work else nullcontext():
             # At once, so that a caller who sent no id can cancel by it.
             await context.send_initial_metadata(((REQUEST_ID_KEY, call.request_id),))
             return await handler(request, context)
+
+    @contextmanager
+    def _registered(self, call: "_Call", context: _Context) -> Iterator[None]:
+        """Has the call among the running requests, and counts it if it is stopped."""
+        with self._running.run(call.request_id) as running:
+            try:
+                yield
+            except asyncio.CancelledError:
+                by_client = "deadline" if _ended_by_client(context) == "DEADLINE_EXCEEDED" else "client"
+                self._metrics.cancelled(running.phase, "id" if running.cancelled_by_id else by_client)
+                raise
 
 
 @dataclass(frozen=True)
@@ -126,8 +145,7 @@ class _Call:
             request.request_id = uuid.uuid4().hex
         return cls(method, request.request_id, True, start)
 
-    def log(self, status: str, reason: str | None = None, error: str | None = None) -> None:
-        seconds = time.monotonic() - self.start
+    def log(self, status: str, seconds: float, reason: str | None, error: str | None) -> None:
         fields = {"method": self.method, "request_id": self.request_id, "status": status, "seconds": seconds}
         failure = {} if reason is None else {"reason": reason, "error": error}
         _log.info("call", extra=fields | failure)

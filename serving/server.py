@@ -1,22 +1,21 @@
 """A gRPC server from its first socket to its last answer: limits, health, reflection, loading, draining."""
 
 import asyncio
-import errno
 import logging
-import os
-import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imagegen.v1.common_pb2 import Tier
-from serving.flags import flag
+from serving.config import ServerConfig, StartupError
 from serving.gate import Gate, ServerState
 from serving.interceptor import CallInterceptor
+from serving.metrics import Metrics
+from serving.ops import OpsPorts
+from serving.ports import check_free, joined
 from serving.requests import RunningRequests
 
 LIVENESS = ""
@@ -29,21 +28,6 @@ _log = logging.getLogger("serving.server")
 
 def _nobody() -> None:
     """Nobody is told."""
-
-
-class StartupError(Exception):
-    """Why a server cannot start and what to do about it, in one line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerConfig:
-    """The flags that every server has."""
-
-    host: str = flag("Address to listen on; 0.0.0.0: all of the machine's.", default="127.0.0.1", metavar="ADDRESS")
-    port: int = flag("Port to listen on; 0: one that the system chooses.", default=0, minimum=0, maximum=65535)
-    max_message_bytes: int = flag("Largest message that is accepted.", default=64 * 2**20, minimum=2**10)
-    drain_seconds: float = flag("How long running requests may take after SIGTERM.", default=30.0, minimum=0)
-    log_level: Literal["debug", "info", "warning", "error"] = flag("Least level that is logged.", default="info")
 
 
 @dataclass(frozen=True)
@@ -59,6 +43,7 @@ class Application:
             calls are refused until it has returned.
         close: frees what the application holds; called once, after the last answer, also when warm-up failed.
         drain: called once, when the server takes no new work any more but may still have some.
+        metrics: what it counts; the server counts its calls there.
     """
 
     tier: Tier.ValueType
@@ -68,18 +53,24 @@ class Application:
     warm_up: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
     drain: Callable[[], None] = _nobody
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class Server:
-    """One gRPC server. `start`, `warm_up`, `stop`, in this order; `stop` is due after every `start` that returned."""
+    """One gRPC server. `start`, `warm_up`, `stop`, in this order; `stop` is due after every `start` that returned.
+
+    Attributes:
+        ops: its ports for health and metrics.
+    """
 
     def __init__(self, application: Application, config: ServerConfig) -> None:
         self._application = application
         self._config = config
         self._gate = Gate(application.tier)
         self._health = health.aio.HealthServicer()
+        self.ops = OpsPorts(config, self._health, application.metrics.registry)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._gate, application.running)],
+            interceptors=[CallInterceptor(self._gate, application.running, application.metrics)],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
@@ -107,6 +98,7 @@ class Server:
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         address = self._bind()
+        await self.ops.start()
         await self._server.start()
         return address
 
@@ -126,40 +118,16 @@ class Server:
         # What is still open are watchers, who are to read NOT_SERVING, and what outstayed its time.
         await self._server.stop(_LAST_WORDS_SECONDS)
         await self._application.close()
+        await self.ops.stop()
 
     def _bind(self) -> str:
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        _check_free(self._config.host, self._config.port)
+        host, address = self._config.host, joined(self._config.host, self._config.port)
+        check_free(host, self._config.port)
         try:
-            port = self._server.add_insecure_port(f"{host}:{self._config.port}")
+            return joined(host, self._server.add_insecure_port(address))
         except RuntimeError as error:
-            raise StartupError(f"cannot listen on {host}:{self._config.port}: {error}") from error
-        return f"{host}:{port}"
+            raise StartupError(f"cannot listen on {address}: {error}") from error
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         # Not liveness: that is the event loop, which runs while the server loads and while it stops.
         await asyncio.gather(*(self._health.set(name, status) for name in (READINESS, self._application.service)))
-
-
-def _check_free(host: str, port: int) -> None:
-    """Binds a socket of our own first: gRPC's error does not say why, and its library writes lines to stderr."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does: a port in TIME_WAIT is free
-            probe.bind(address)
-            probe.listen()
-    except socket.gaierror as error:
-        raise StartupError(f"{host} is not an address of this machine; choose another with --host") from error
-    except OSError as error:
-        raise StartupError(_why_not(error, host, port)) from error
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use; choose another with --port"
-    if error.errno == errno.EACCES:
-        return f"port {port} on {host} needs rights that this user lacks; choose one above 1023 with --port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine; choose another with --host"
-    return f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from serving.config import ServerConfig
 from serving.flags import flag
-from serving.server import ServerConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imagegen.v1.common_pb2 import DataType, ModelComponent, ModelInfo
-from serving.server import StartupError
+from serving.config import StartupError
 from worker.config import WorkerConfig
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from gateway.__main__ import build
 from gateway.config import GatewayConfig
 from imagegen.v1 import common_pb2, decoder_pb2, decoder_pb2_grpc, gateway_pb2_grpc, prior_pb2, prior_pb2_grpc
 from imagegen.v1.common_pb2 import Tier
+from serving.config import ServerConfig
 from serving.requests import RunningRequests
-from serving.server import Application, Server, ServerConfig
+from serving.server import Application, Server
 
 DIM = 4
 STEPS = 2

@@ -11,8 +11,9 @@ import grpc
 
 from imagegen.v1 import common_pb2, prior_pb2, prior_pb2_grpc
 from imagegen.v1.common_pb2 import Phase, Tier
+from serving.config import ServerConfig
 from serving.requests import RunningRequests
-from serving.server import Application, Server, ServerConfig
+from serving.server import Application, Server
 
 
 class ObedientPrior(prior_pb2_grpc.PriorServiceServicer):

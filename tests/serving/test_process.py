@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import asyncio
 from serving.bootstrap import run_server
-from serving.server import ServerConfig, StartupError
+from serving.config import ServerConfig, StartupError
 from tests.serving.fakes import ObedientPrior
 
 class Prior(ObedientPrior):

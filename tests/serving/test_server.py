@@ -13,7 +13,8 @@ from imagegen.v1.prior_pb2 import (
     PriorServiceGetModelRequest,
     PriorServiceWatchStatusRequest,
 )
-from serving.server import Server, ServerConfig, StartupError
+from serving.config import ServerConfig, StartupError
+from serving.server import Server
 from tests.errors_on_the_wire import read_error
 from tests.serving.fakes import ObedientPrior, Served, start
 
@@ -117,7 +118,7 @@ async def test_a_taken_port_says_so() -> None:
 
 
 async def test_a_port_that_is_taken_at_the_last_moment_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.server._check_free", lambda *_: None)
+    monkeypatch.setattr("serving.server.check_free", lambda *_: None)
     async with start() as served:
         port = int(served.address.rpartition(":")[2])
         other = Server(ObedientPrior().application(), ServerConfig(port=port))
