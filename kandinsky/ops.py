@@ -73,20 +73,9 @@ def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding
 
 
 def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, epsilon: float) -> Tensor:
-    """Group norm as one multiply-add per element: the statistics are folded into a scale and a shift a channel.
-
-    On a CPU this takes 0.4 of the time of MindSpore's own kernel; float16 input is computed in float32.
-    """
-    b, c = x.shape[0], x.shape[1]
-    grouped = x.reshape(b, groups, -1).astype(ms.float32)
-    mean = ops.mean(grouped, -1, keep_dims=True)
-    variance = ops.mean(ops.square(grouped - mean), -1, keep_dims=True)
-    # (b, groups, 1) · (groups, c/groups) → (b, c)
-    scale = ops.rsqrt(variance + epsilon) * weight.astype(ms.float32).reshape(1, groups, -1)
-    shift = bias.astype(ms.float32).reshape(1, groups, -1) - mean * scale
-    channelwise = (b, c) + (1,) * (x.ndim - 2)
-    y = x.astype(ms.float32) * scale.reshape(channelwise) + shift.reshape(channelwise)
-    return y.astype(x.dtype)
+    # One operator: written out, the CPU's multiply and add keep 16 bytes an element for every operand they broadcast.
+    weight, bias = weight.astype(ms.float32), bias.astype(ms.float32)
+    return ops.group_norm(x.astype(ms.float32), groups, weight, bias, epsilon).astype(x.dtype)
 
 
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:

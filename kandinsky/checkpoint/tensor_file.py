@@ -88,21 +88,24 @@ class TensorFile:
         dtype = _DTYPES[span.dtype]
         return np.frombuffer(self._map, dtype, prod(span.shape), span.start_byte).reshape(span.shape)
 
-    def read(self, name: str, first: int, count: int) -> npt.NDArray[Any]:
-        """A copy of some of the tensor's elements, flat, read without mapping them.
+    def read_into(self, elements: npt.NDArray[Any], name: str, first: int) -> None:
+        """Fills a flat array with the tensor's elements from one on, read without mapping them.
+
+        Args:
+            elements: as many as are to be read, of the dtype of `view`.
+            name: the tensor's.
+            first: index of the first element.
 
         Raises:
             CorruptFileError: the file has been cut since it was opened, or the disk fails.
         """
-        span = self.spans[name]
-        elements = np.empty(count, _DTYPES[span.dtype])
         try:
-            read_bytes = os.preadv(self._descriptor, [elements.data], span.start_byte + first * elements.itemsize)
+            offset = self.spans[name].start_byte + first * elements.itemsize
+            read_bytes = os.preadv(self._descriptor, [elements.data], offset)
         except OSError as error:
             raise CorruptFileError(f"{self.path} cannot be read: {error.strerror}") from None
         if read_bytes != elements.nbytes:
             raise CorruptFileError(f"{self.path} ends within {name}; download it again")
-        return elements
 
 
 def _read_spans(file: mmap.mmap) -> dict[str, Span]:

@@ -18,7 +18,10 @@ from kandinsky.errors import NonFiniteWeightsError
 
 FLOAT_DTYPES = frozenset({"BF16", "F16", "F32", "F64"})
 
-_RUN_ELEMENTS = 1 << 19  # long against a thread's hand-over, short against what is left of a second copy
+_RUN_ELEMENTS = 1 << 18  # long against a system call; its bytes before and after conversion fit a core's cache
+# What a thread takes at a time: many huge pages of memory, for two threads that touch one at once both fill it.
+_SHARE_ELEMENTS = 1 << 24
+_THREADS_PER_CORE = 2  # half of them wait for the disk
 _MOST_THREADS = 8  # memory is no faster with more
 
 
@@ -33,14 +36,14 @@ def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dic
         NonFiniteWeightsError: tensors hold NaN, infinity, or values that the dtype cannot hold.
     """
     arrays = {name: _destination(file.view(name), dtype) for name, file in sources.items()}
-    runs = [
-        _Run(sources[name], name, start, array)
+    shares = [
+        _Share(sources[name], name, start, array)
         for name, array in arrays.items()
-        for start in range(0, array.size, _RUN_ELEMENTS)
+        for start in range(0, array.size, _SHARE_ELEMENTS)
     ]
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        finite = list(threads.map(_read_run, runs))
-    bad = dict.fromkeys(run.name for run, good in zip(runs, finite, strict=True) if not good)
+    with ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_PER_CORE * (os.cpu_count() or 1))) as threads:
+        finite = list(threads.map(_read_share, shares))
+    bad = dict.fromkeys(share.name for share, good in zip(shares, finite, strict=True) if not good)
     if bad:
         paths = ", ".join(sorted({str(sources[name].path) for name in bad}))
         raise NonFiniteWeightsError(
@@ -51,8 +54,8 @@ def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dic
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A run of one tensor's elements: what a thread does at a time."""
+class _Share:
+    """A part of one tensor's elements: what a thread takes at a time."""
 
     file: TensorFile
     name: str
@@ -65,15 +68,22 @@ def _destination(view: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[An
     return view if view.dtype == dtype and view.flags.aligned else np.empty(view.shape, dtype)
 
 
-def _read_run(run: _Run) -> bool:
-    """Converts the run, if need be. Returns whether all of it is finite."""
-    target = run.destination.reshape(-1)[run.start : run.start + _RUN_ELEMENTS]
-    mapped = run.file.view(run.name).reshape(-1)[run.start : run.start + _RUN_ELEMENTS]
-    if np.may_share_memory(mapped, target):
-        return _all_finite(target)
+def _read_share(share: _Share) -> bool:
+    """Converts the share run by run, if need be. Returns whether all of it is finite."""
+    stop = min(share.start + _SHARE_ELEMENTS, share.destination.size)
+    mapped = share.file.view(share.name)
+    if np.may_share_memory(mapped, share.destination):
+        return _all_finite(mapped.reshape(-1)[share.start : stop])
+    buffer = np.empty(min(_RUN_ELEMENTS, stop - share.start), mapped.dtype)
+    starts = range(share.start, stop, _RUN_ELEMENTS)
+    return all(_convert_run(share, start, buffer[: stop - start]) for start in starts)
+
+
+def _convert_run(share: _Share, start: int, source: npt.NDArray[Any]) -> bool:
+    target = share.destination.reshape(-1)[start : start + source.size]
     # Read, not copied out of the mapping: a page fault for every 4 KiB would take longer than the conversion.
-    source = run.file.read(run.name, run.start, target.size)
-    if run.file.spans[run.name].dtype == "BF16":
+    share.file.read_into(source, share.name, start)
+    if share.file.spans[share.name].dtype == "BF16":
         source = (source.astype(np.uint32) << 16).view(np.float32)
     if source.dtype == np.float16 and target.dtype == np.float32:
         _widen(source, target)
