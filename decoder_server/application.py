@@ -12,6 +12,7 @@ from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.decoder_pb2_grpc import add_DecoderServiceServicer_to_server
 from kandinsky.decoder_model import DECODER_COMPONENTS, load_decoder
 from kandinsky.preview import fit_preview
+from serving.access import told_by_gateway
 from serving.batching.limits import Limits
 from serving.device_thread import DeviceThread
 from serving.metrics import WorkerMetrics
@@ -63,4 +64,5 @@ def build(config: DecoderConfig) -> Application:
         close=close,
         drain=drain,
         metrics=WorkerMetrics(),
+        tenant_of=told_by_gateway,
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from serving.config import ServerConfig
 from serving.flags import flag
@@ -22,10 +23,33 @@ class GatewayConfig(ServerConfig):
     )
     decoder: tuple[str, ...] = flag("Where the decoder workers are, likewise.", metavar="ADDRESS[,ADDRESS…]")
 
+    tokens: Path | None = flag(
+        "Tenants and the hashes of their bearer tokens, JSON; read again when it changes. None: no token is asked for.",
+        default=None,
+        metavar="FILE",
+    )
+    worker_ca: Path | None = flag(
+        "Workers are reached over TLS and need a certificate of these CAs, PEM; none: no TLS.",
+        default=None,
+        metavar="FILE",
+    )
+    worker_cert: Path | None = flag("The certificate shown to workers, PEM.", default=None, metavar="FILE")
+    worker_key: Path | None = flag("Its private key, PEM.", default=None, metavar="FILE")
+
     def __post_init__(self) -> None:
-        """Refuses what cannot be an address."""
+        """Refuses what cannot be an address, and half of a pair of flags."""
+        super().__post_init__()
+        if (self.worker_cert is None) != (self.worker_key is None):
+            raise ValueError("--worker-cert and --worker-key: give both or none")
+        if self.worker_cert is not None and self.worker_ca is None:
+            raise ValueError("--worker-cert: needs --worker-ca")
         _check_addresses("--prior", self.prior)
         _check_addresses("--decoder", self.decoder)
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether clients have to send a token."""
+        return self.tokens is not None
 
 
 def _check_addresses(option: str, addresses: Sequence[str]) -> None:

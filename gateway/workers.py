@@ -62,10 +62,11 @@ class WorkerPool(Generic[StubT]):
         addresses: Sequence[str],
         make_stub: Callable[[grpc.aio.Channel], StubT],
         max_message_bytes: int,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._tier = tier
         self._turn = 0
-        channels = {address: _channel(address, max_message_bytes) for address in addresses}
+        channels = {address: _channel(address, max_message_bytes, credentials) for address in addresses}
         self._workers = {address: Worker(address, channel, make_stub(channel)) for address, channel in channels.items()}
 
     def __repr__(self) -> str:
@@ -162,7 +163,7 @@ class WorkerPool(Generic[StubT]):
         return NoWorkerError(self._tier, f"no {tier} is available ({len(tried)} tried); ask again", RETRY_AFTER_SECONDS)
 
 
-def _channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
+def _channel(address: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),  # what the gateway has accepted it also sends
@@ -178,4 +179,6 @@ def _channel(address: str, max_message_bytes: int) -> grpc.aio.Channel:
     ]
     if address.startswith("dns:"):
         options.append(("grpc.service_config", _ROUND_ROBIN))
-    return grpc.aio.insecure_channel(address, options)
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options)
+    return grpc.aio.secure_channel(address, credentials, options)

@@ -8,6 +8,7 @@ from kandinsky.prior_model import PRIOR_COMPONENTS, load_prior
 from prior_server.config import PriorConfig
 from prior_server.runner import Runner
 from prior_server.service import PriorService
+from serving.access import told_by_gateway
 from serving.device_thread import DeviceThread
 from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
@@ -41,4 +42,5 @@ def build(config: PriorConfig) -> Application:
         close=device.close,
         drain=turns.drain,
         metrics=WorkerMetrics(),
+        tenant_of=told_by_gateway,
     )

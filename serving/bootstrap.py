@@ -58,7 +58,7 @@ async def _serve(name: str, config: ConfigT, build: Callable[[ConfigT], Applicat
         await application.close()
         raise
     try:
-        _warn_if_exposed(config.host)
+        _warn_if_exposed(config)
         if await _finished_first(server.warm_up(), stopping):
             sys.stdout.write(f"{name} ready on {address}\n")
             sys.stdout.flush()
@@ -100,10 +100,18 @@ async def _finished_first(work: "asyncio._CoroutineLike[None]", stopping: asynci
     return finished
 
 
-def _warn_if_exposed(host: str) -> None:
+def _warn_if_exposed(config: ServerConfig) -> None:
+    if _is_loopback(config.host):
+        return
+    host = {"host": config.host}
+    if config.tls_cert is None:
+        _log.warning("listening without TLS: requests and tokens can be read and changed on their way", extra=host)
+    if config.tls_client_ca is None and not config.asks_for_tokens:
+        _log.warning("listening without credentials: whoever reaches this port can use the server", extra=host)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
-        _log.warning("listening without TLS: whoever reaches this port can use the server", extra={"host": host})
+        return host == "localhost"

@@ -143,6 +143,18 @@ class CancelledByIdError(ServiceError):
         )
 
 
+class BadCredentialsError(ServiceError):
+    """No credentials, or not valid ones."""
+
+    reason = ErrorReason.ERROR_REASON_BAD_CREDENTIALS
+
+
+class NotPermittedError(ServiceError):
+    """Valid credentials that do not allow the call."""
+
+    reason = ErrorReason.ERROR_REASON_NOT_PERMITTED
+
+
 class NoWorkerError(ServiceError):
     """No worker of a tier can be reached, or the worker that was asked is not ready."""
 

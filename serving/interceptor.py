@@ -9,21 +9,23 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from serving.access import TenantOf, anybody, check_client_name
 from serving.errors import InternalServerError, InvalidFieldError, ServiceError
 from serving.gate import Gate
 from serving.metrics import Metrics
 from serving.requests import RunningRequests
 from serving.status import reason_of, rich_status
+from serving.tenants import Tenant, current_tenant
 
 REQUEST_ID_KEY = "x-request-id"
 
@@ -38,12 +40,29 @@ _AsyncHandler: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Puts the frame around the calls of one server."""
+    """Puts the frame around the calls of one server.
 
-    def __init__(self, gate: Gate, running: RunningRequests, metrics: Metrics) -> None:
+    Args:
+        gate: whether calls are let in.
+        running: where requests are registered.
+        metrics: where calls are counted.
+        tenant_of: whom a call is for.
+        client_names: the names of which a client's certificate has to have one; none: any.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        running: RunningRequests,
+        metrics: Metrics,
+        tenant_of: TenantOf = anybody,
+        client_names: Collection[str] = (),
+    ) -> None:
         self._gate = gate
         self._running = running
         self._metrics = metrics
+        self._tenant_of = tenant_of
+        self._client_names = client_names
 
     async def intercept_service(
         self,
@@ -55,39 +74,55 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OUR_METHODS):
             return handler
+        try:
+            tenant = self._tenant_of(handler_call_details.invocation_metadata or ())
+        except ServiceError as error:
+            return self._refusing(_Call(method, "", False, time.monotonic()), error)
         codecs = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
         inner: Any = handler  # the stubs type handlers as those of the synchronous server
         if handler.response_streaming:
-            framed = self._framed(method, _writing(inner.unary_stream), streams=True)
+            framed = self._framed(method, tenant, _writing(inner.unary_stream), streams=True)
             return grpc.unary_stream_rpc_method_handler(framed, **codecs)
-        return grpc.unary_unary_rpc_method_handler(self._framed(method, inner.unary_unary, streams=False), **codecs)
+        framed = self._framed(method, tenant, inner.unary_unary, streams=False)
+        return grpc.unary_unary_rpc_method_handler(framed, **codecs)
 
-    def _framed(self, method: str, handler: _AsyncHandler, *, streams: bool) -> _AsyncHandler:
+    def _framed(self, method: str, tenant: Tenant, handler: _AsyncHandler, *, streams: bool) -> _AsyncHandler:
         async def framed(request: Message, context: _Context) -> Any:
+            current_tenant.set(tenant)
             call = _Call.of(method, request)
             try:
+                check_client_name(context.auth_context(), self._client_names)
                 if call.is_work or not streams:  # a stream that is no work watches until the server stops
                     self._gate.enter()
                     context.add_done_callback(self._leave)  # type: ignore[arg-type] # the stubs' type is no protocol
                 answer = await self._admit(call, handler, request, context)
             except ServiceError as error:
-                status = rich_status(error)
+                return await self._refuse(call, rich_status(error), context)
             except asyncio.CancelledError:
                 self._note_end(call, _ended_by_client(context))
                 raise
             except Exception:
-                status = call.log_bug()
-            else:
-                self._note_end(call, "OK")
-                return answer
-            to_client = rpc_status.to_status(status)
-            self._note_end(call, to_client.code.name, reason_of(status), status.message)
-            return await context.abort_with_status(to_client)
+                return await self._refuse(call, call.log_bug(), context)
+            self._note_end(call, "OK")
+            return answer
 
         return framed
+
+    def _refusing(self, call: "_Call", error: ServiceError) -> _MaybeHandler:
+        """A handler that refuses. It takes a stream of requests, so that not even the first is read."""
+
+        async def refuse(requests: object, context: _Context) -> None:  # noqa: ARG001
+            await self._refuse(call, rich_status(error), context)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    async def _refuse(self, call: "_Call", status: status_pb2.Status, context: _Context) -> NoReturn:
+        to_client = rpc_status.to_status(status)
+        self._note_end(call, to_client.code.name, reason_of(status), status.message)
+        await context.abort_with_status(to_client)
 
     def _note_end(self, call: "_Call", status: str, reason: str | None = None, error: str | None = None) -> None:
         """Logs and counts a call that has ended."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from imagegen.v1.common_pb2 import Phase
 from serving.errors import CancelledByIdError, RequestIdInUseError
+from serving.tenants import current_tenant
 
 
 @dataclass
@@ -18,6 +19,7 @@ class RunningRequest:
 
     request_id: str
     task: asyncio.Task[object]
+    tenant_id: str
     phase: Phase.ValueType = Phase.PHASE_QUEUED
     cancelled_by_id: bool = False
 
@@ -50,7 +52,7 @@ class RunningRequests:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request runs in a task")
-        request = self._running[request_id] = RunningRequest(request_id, task)
+        request = self._running[request_id] = RunningRequest(request_id, task, current_tenant.get().id)
         try:
             yield request
         except asyncio.CancelledError:
@@ -62,9 +64,9 @@ class RunningRequests:
             del self._running[request_id]
 
     def cancel(self, request_id: str) -> Phase.ValueType:
-        """Stops a request; PHASE_UNSPECIFIED when there is none of this id, else the phase it was in."""
+        """Stops a request of the current tenant; PHASE_UNSPECIFIED when it has none of this id, else the phase."""
         request = self._running.get(request_id)
-        if request is None:
+        if request is None or request.tenant_id != current_tenant.get().id:
             return Phase.PHASE_UNSPECIFIED
         if not request.cancelled_by_id:
             request.cancelled_by_id = True

@@ -10,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imagegen.v1.common_pb2 import Tier
+from serving.access import TenantOf, anybody
 from serving.config import ServerConfig, StartupError
 from serving.gate import Gate, ServerState
 from serving.interceptor import CallInterceptor
@@ -17,11 +18,14 @@ from serving.metrics import Metrics
 from serving.ops import OpsPorts
 from serving.ports import check_free, joined
 from serving.requests import RunningRequests
+from serving.tls import server_credentials
 
 LIVENESS = ""
 READINESS = "readiness"
 
 _LAST_WORDS_SECONDS = 0.2
+# Tokens and traces need some hundreds. gRPC refuses some calls that have more, and all that have twice as much.
+_METADATA_BYTES = 8 * 2**10
 
 _log = logging.getLogger("serving.server")
 
@@ -44,6 +48,7 @@ class Application:
         close: frees what the application holds; called once, after the last answer, also when warm-up failed.
         drain: called once, when the server takes no new work any more but may still have some.
         metrics: what it counts; the server counts its calls there.
+        tenant_of: whom a call is for, by its metadata; refuses calls without the credentials it asks for.
     """
 
     tier: Tier.ValueType
@@ -54,6 +59,7 @@ class Application:
     close: Callable[[], Awaitable[None]]
     drain: Callable[[], None] = _nobody
     metrics: Metrics = field(default_factory=Metrics)
+    tenant_of: TenantOf = anybody
 
 
 class Server:
@@ -70,10 +76,22 @@ class Server:
         self._health = health.aio.HealthServicer()
         self.ops = OpsPorts(config, self._health, application.metrics.registry)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(self._gate, application.running, application.metrics)],
+            interceptors=[
+                CallInterceptor(
+                    self._gate,
+                    application.running,
+                    application.metrics,
+                    application.tenant_of,
+                    config.tls_client_names,
+                )
+            ],
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
+                (
+                    "grpc.max_metadata_size",
+                    _METADATA_BYTES,
+                ),  # with more, gRPC refuses some calls; with twice as much, all
                 ("grpc.so_reuseport", 0),  # else a second server on the port would silently share it
                 # Clients ping every 30 s, also while a unary call is silent for minutes; by default gRPC takes that for
                 # an attack and ends the connection.
@@ -124,9 +142,17 @@ class Server:
         host, address = self._config.host, joined(self._config.host, self._config.port)
         check_free(host, self._config.port)
         try:
-            return joined(host, self._server.add_insecure_port(address))
+            return joined(host, self._add_port(address))
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {address}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise StartupError(f"TLS: {error}") from error
+
+    def _add_port(self, address: str) -> int:
+        cert, key = self._config.tls_cert, self._config.tls_key
+        if cert is None or key is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, server_credentials(cert, key, self._config.tls_client_ca))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         # Not liveness: that is the event loop, which runs while the server loads and while it stops.

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import grpc
 
 from imagegen.v1 import common_pb2, prior_pb2, prior_pb2_grpc
 from imagegen.v1.common_pb2 import Phase, Tier
+from serving.access import TenantOf, anybody
 from serving.config import ServerConfig
 from serving.requests import RunningRequests
 from serving.server import Application, Server
@@ -103,9 +105,9 @@ class Served:
 
 
 @asynccontextmanager
-async def start(*, ready: bool = True, **config: Any) -> AsyncIterator[Served]:
+async def start(*, ready: bool = True, tenant_of: TenantOf = anybody, **config: Any) -> AsyncIterator[Served]:
     prior = ObedientPrior()
-    server = Server(prior.application(), ServerConfig(**{"drain_seconds": 0.0} | config))
+    server = Server(replace(prior.application(), tenant_of=tenant_of), ServerConfig(**{"drain_seconds": 0.0} | config))
     served = Served(prior, server, await server.start())
     try:
         if ready:

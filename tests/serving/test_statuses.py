@@ -46,6 +46,8 @@ EXAMPLES = [
     errors.DeadlineUnreachableError(estimated_seconds=3, remaining_seconds=1, retry_after_seconds=1),
     errors.DeadlinePassedError(Phase.PHASE_QUEUED),
     errors.CancelledByIdError("r", Phase.PHASE_DENOISING),
+    errors.BadCredentialsError("no token"),
+    errors.NotPermittedError("not you"),
     NoWorkerError(Tier.TIER_PRIOR, "no prior", 1),
     errors.WorkerLostError(Tier.TIER_DECODER, 2, 1),
     errors.DrainingError(1),
