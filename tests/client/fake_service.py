@@ -75,6 +75,7 @@ class FakeImageService(ImageServiceServicer):
 
     Attributes:
         requests: what came, in order.
+        authorization: what the last call came with.
         failures: the first calls fail with these, one each.
         admits: whether a failing call is answered with x-request-id first, as an admitted one is.
         news: what streams say before the result; None: one of each kind.
@@ -87,6 +88,7 @@ class FakeImageService(ImageServiceServicer):
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.authorization: str | None = None
         self.failures: deque[Status] = deque()
         self.admits = False
         self.news: Events | None = None
@@ -147,6 +149,7 @@ class FakeImageService(ImageServiceServicer):
 
     def _begin(self, request: Message, context: Any) -> None:
         self.requests.append(request)
+        self.authorization = dict(context.invocation_metadata()).get("authorization")
         if self.failures:
             if self.admits:
                 context.send_initial_metadata((("x-request-id", "r1"),))
@@ -173,12 +176,16 @@ class FakeImageService(ImageServiceServicer):
 class FakeServer:
     """The fake, served at `address` while the context lasts."""
 
-    def __init__(self, service: FakeImageService) -> None:
+    def __init__(self, service: FakeImageService, credentials: grpc.ServerCredentials | None = None) -> None:
         self._threads = ThreadPoolExecutor(max_workers=8)
         options = [("grpc.max_receive_message_length", 64 * 2**20)]
         self._server = grpc.server(self._threads, options=options)
         add_ImageServiceServicer_to_server(service, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        self.address = f"127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
         self._server.start()

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import grpc
 import pytest
 
 from imagegen.v1 import common_pb2, gateway_pb2
 from kandinsky_client import Embeddings
+from kandinsky_client.cli import busy
 from kandinsky_client.cli.failures import UsageError
 from kandinsky_client.cli.interpolate import Ingredient, parse_ingredients, weights_of
 from kandinsky_client.cli.main import main
-from tests.client.fake_service import FakeImageService, picture_file, prior_info
+from tests.client.fake_service import FakeImageService, failure, picture_file, prior_info
 
 
 def test_encode_prompt_sends_all_its_flags_and_keeps_the_embeddings(
@@ -83,19 +85,46 @@ def test_info_tells_models_defaults_and_workers(
 ) -> None:
     service.server_info.prior.CopyFrom(prior_info())
     service.server_info.estimated_wait_seconds = 2.0
-    status = common_pb2.WorkerStatus(running_rows=3, queued_rows=1, queued_work_seconds=4.5)
+    text = common_pb2.CacheStatus(name="text", entries=1, limit_bytes=2**20)
+    status = common_pb2.WorkerStatus(running_rows=3, queued_rows=1, queued_work_seconds=4.5, caches=[text])
     service.server_info.workers.add(tier="TIER_PRIOR", address="127.0.0.1:7", state="WORKER_STATE_READY", status=status)
     service.server_info.workers.add(tier="TIER_DECODER", address="127.0.0.1:8", state="WORKER_STATE_UNREACHABLE")
-    service.server_info.caches.add(name="embeddings", entries=5, hits=6, misses=7)
+    service.server_info.caches.add(name="embeddings", entries=5, hits=6, misses=7, size_bytes=2**21, limit_bytes=2**29)
     assert main(["info", "--server", server]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "server      version 0.1.0, a new request waits about 2.0 s",
         "prior       a/prior@abc, float32 on CPU, digest 0123456789ab",
         "  defaults  25 steps, guidance scale 4",
         "  limits    1000 steps, 8 embeddings, 16 items to mix, 0 tokens of a prompt are seen",
-        "worker      prior at 127.0.0.1:7: ready, 3 rows running, 1 queued, 4.5 s of work",
-        "worker      decoder at 127.0.0.1:8: unreachable",
-        "cache       embeddings: 5 entries, 6 hits, 7 misses",
+        "TIER     WORKER       STATE        RUNNING  QUEUED  WORK",
+        "prior    127.0.0.1:7  ready        3        1       4.5 s",
+        "decoder  127.0.0.1:8  unreachable",
+        "CACHE       OF           ENTRIES  FILLED          HITS",
+        "embeddings  gateway      5        2.0 of 512 MiB  6 of 13 (46%)",
+        "text        127.0.0.1:7  1        0.0 of 1 MiB    0 of 0",
+    ]
+
+
+def test_info_is_shown_again_and_again_until_ctrl_c_also_when_the_server_is_away(
+    service: FakeImageService, server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.server_info.workers.add(tier="TIER_PRIOR", address="127.0.0.1:7", state="WORKER_STATE_READY")
+    service.failures += [failure(grpc.StatusCode.PERMISSION_DENIED, "not you")]
+    pauses = iter([None, KeyboardInterrupt])
+
+    def pause(seconds: float) -> None:
+        end = next(pauses)
+        if end is not None:
+            raise end
+
+    monkeypatch.setattr(busy.time, "sleep", pause)
+    assert main(["info", "--watch", "--server", server]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "not you",
+        f"{server}: a new request waits about 0.0 s",
+        "TIER   WORKER       STATE  RUNNING  QUEUED  WORK",
+        "prior  127.0.0.1:7  ready",
+        "",
     ]
 
 

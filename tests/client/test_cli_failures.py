@@ -153,6 +153,6 @@ def test_each_command_documents_its_flags_with_variable_and_default(
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: kandinsky {command} ")
-    flags = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    flags = [line.split()[0].rstrip(",") for line in text.splitlines() if line.startswith("  --")]
     for flag in flags:
         assert f"[KANDINSKY_{flag[2:].replace('-', '_').upper()};" in " ".join(text.split())

@@ -3,6 +3,7 @@
 import importlib.util
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from kandinsky_client.cli import serve
 from kandinsky_client.cli.failures import UsageError
 from kandinsky_client.cli.main import main
 from kandinsky_client.cli.serve import ServeFlags
+from kandinsky_client.cli.supervisor import Plan
 
 
 def test_each_server_gets_its_model_and_the_workers_a_port_of_the_systems_choice() -> None:
@@ -27,6 +29,21 @@ def test_each_server_gets_its_model_and_the_workers_a_port_of_the_systems_choice
 def test_what_is_not_asked_for_is_left_to_the_workers() -> None:
     plan = serve.plan_of(ServeFlags(), "p", "d")
     assert not {"--device", "--dtype"} & {*plan.prior, *plan.decoder}
+
+
+def test_tls_and_ports_of_the_environment_are_the_gateways_and_workers_are_reached_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("TLS_CERT", "METRICS_PORT", "WORKER_CA", "MAX_PIXELS"):
+        monkeypatch.setenv(f"KANDINSKY_{name}", "x")
+    plan = serve.plan_of(ServeFlags(), "p", "d")
+    workers, gateway = ({name for name in each or () if name.startswith("KANDINSKY_")} for each in environments(plan))
+    assert workers == {"KANDINSKY_WORKER_CA", "KANDINSKY_MAX_PIXELS"}
+    assert gateway == {"KANDINSKY_TLS_CERT", "KANDINSKY_METRICS_PORT", "KANDINSKY_MAX_PIXELS"}
+
+
+def environments(plan: Plan) -> tuple[Mapping[str, str] | None, Mapping[str, str] | None]:
+    return plan.worker_environment, plan.gateway_environment
 
 
 def test_models_that_are_asked_for_are_served() -> None:

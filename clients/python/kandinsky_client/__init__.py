@@ -41,6 +41,7 @@ _EXPORTS = {
         "Queued",
     ],
     "kandinsky_client.retry": ["RetryPolicy"],
+    "kandinsky_client.security": ["Tls"],
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -33,3 +33,4 @@ from kandinsky_client.results import Progress as Progress
 from kandinsky_client.results import PromptEncoded as PromptEncoded
 from kandinsky_client.results import Queued as Queued
 from kandinsky_client.retry import RetryPolicy as RetryPolicy
+from kandinsky_client.security import Tls as Tls

@@ -16,6 +16,7 @@ from kandinsky_client.images import ImageInput
 from kandinsky_client.options import EncodePromptOptions, Img2ImgOptions, InterpolateOptions
 from kandinsky_client.results import CancelResult, EncodeResult, Event, Img2ImgResult
 from kandinsky_client.retry import DEFAULT_RETRY, Attempts, RetryPolicy
+from kandinsky_client.security import Tls, credentials, metadata
 from kandinsky_client.status import error_of
 
 _Result = TypeVar("_Result")
@@ -56,6 +57,8 @@ class AsyncClient:
         server: the gateway, host:port; dns:///name:port spreads calls over all addresses of the name.
         timeout_seconds: for calls that name none of their own; None: as long as it takes.
         retry: how persistent to be.
+        token: who asks, where the gateway wants to know.
+        tls: None: no TLS, as for a gateway on the same machine.
     """
 
     def __init__(
@@ -64,10 +67,14 @@ class AsyncClient:
         *,
         timeout_seconds: float | None = None,
         retry: RetryPolicy = DEFAULT_RETRY,
+        token: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.server = server
         self._timeout_seconds = timeout_seconds
         self._retry = retry
+        self._credentials = credentials(tls)
+        self._metadata = metadata(server, token, tls)
 
     async def img2img(self, image: ImageInput, prompt: str, **options: Unpack[Img2ImgOptions]) -> Img2ImgResult:
         """Make pictures of a picture and a prompt. Options: see Img2ImgOptions."""
@@ -120,7 +127,10 @@ class AsyncClient:
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         """Made at the first call, because it belongs to the event loop that then runs."""
-        return grpc.aio.insecure_channel(self.server, channel.options(self.server))
+        options = channel.options(self.server)
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.server, options)
+        return grpc.aio.secure_channel(self.server, self._credentials, options)
 
     @cached_property
     def _stub(self) -> Any:
@@ -134,7 +144,9 @@ class AsyncClient:
         method = getattr(self._stub, call.method)
         while True:
             try:
-                return call.read(await method(call.request, timeout=attempts.remaining_seconds()))
+                return call.read(
+                    await method(call.request, timeout=attempts.remaining_seconds(), metadata=self._metadata)
+                )
             except grpc.RpcError as failure:
                 error = error_of(failure)
             await asyncio.sleep(attempts.pause_seconds(error))
@@ -143,7 +155,7 @@ class AsyncClient:
         attempts = self._attempts(call.timeout_seconds)
         method = getattr(self._stub, call.method)
         while True:
-            rpc = method(call.request, timeout=attempts.remaining_seconds())
+            rpc = method(call.request, timeout=attempts.remaining_seconds(), metadata=self._metadata)
             try:
                 async for message in rpc:
                     attempts.seen()

@@ -22,5 +22,10 @@ def options(server: str) -> ChannelOptions:
         # Else a second attempt finds the connection that failed for the first, not yet tried anew.
         ("grpc.initial_reconnect_backoff_ms", 200),
         # http_proxy is not meant for one's own machine.
-        ("grpc.enable_http_proxy", 0 if server.startswith(_LOOPBACK) else 1),
+        ("grpc.enable_http_proxy", 0 if is_loopback(server) else 1),
     ]
+
+
+def is_loopback(server: str) -> bool:
+    """Whether `server` is on this machine."""
+    return server.startswith(_LOOPBACK)

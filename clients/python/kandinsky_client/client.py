@@ -15,6 +15,7 @@ from kandinsky_client.images import ImageInput
 from kandinsky_client.options import EncodePromptOptions, Img2ImgOptions, InterpolateOptions
 from kandinsky_client.results import CancelResult, EncodeResult, Event, Img2ImgResult
 from kandinsky_client.retry import DEFAULT_RETRY, Attempts, RetryPolicy
+from kandinsky_client.security import Tls, credentials, metadata
 from kandinsky_client.status import error_of
 
 _Result = TypeVar("_Result")
@@ -54,6 +55,8 @@ class Client:
         server: the gateway, host:port; dns:///name:port spreads calls over all addresses of the name.
         timeout_seconds: for calls that name none of their own; None: as long as it takes.
         retry: how persistent to be.
+        token: who asks, where the gateway wants to know.
+        tls: None: no TLS, as for a gateway on the same machine.
     """
 
     def __init__(
@@ -62,11 +65,17 @@ class Client:
         *,
         timeout_seconds: float | None = None,
         retry: RetryPolicy = DEFAULT_RETRY,
+        token: str | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.server = server
         self._timeout_seconds = timeout_seconds
         self._retry = retry
-        self._channel = grpc.insecure_channel(server, channel.options(server))
+        self._metadata = metadata(server, token, tls)
+        secret, options = credentials(tls), channel.options(server)
+        self._channel = (
+            grpc.insecure_channel(server, options) if secret is None else grpc.secure_channel(server, secret, options)
+        )
         self._stub = ImageServiceStub(self._channel)
 
     def img2img(self, image: ImageInput, prompt: str, **options: Unpack[Img2ImgOptions]) -> Img2ImgResult:
@@ -125,7 +134,7 @@ class Client:
         method = getattr(self._stub, call.method)
         while True:
             # A future, because it can be cancelled when Ctrl-C breaks the wait for it.
-            rpc = method.future(call.request, timeout=attempts.remaining_seconds())
+            rpc = method.future(call.request, timeout=attempts.remaining_seconds(), metadata=self._metadata)
             try:
                 return call.read(rpc.result())
             except grpc.FutureCancelledError:
@@ -140,7 +149,7 @@ class Client:
         attempts = self._attempts(call.timeout_seconds)
         method = getattr(self._stub, call.method)
         while True:
-            rpc = method(call.request, timeout=attempts.remaining_seconds())
+            rpc = method(call.request, timeout=attempts.remaining_seconds(), metadata=self._metadata)
             try:
                 for message in rpc:
                     attempts.seen()

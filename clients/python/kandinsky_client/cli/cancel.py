@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from kandinsky_client.cli.connection import ConnectionFlags
 from kandinsky_client.cli.failures import OTHER
-from kandinsky_client.client import Client
 from serving import flags
 from serving.flags import flag
 
@@ -27,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     named = ["--request-id", *argv] if argv and not argv[0].startswith("-") else argv
     given = flags.parse(CancelFlags, "kandinsky cancel", DESCRIPTION, named)
-    with Client(given.server) as client:
+    with given.connect() as client:
         result = client.cancel(given.request_id, timeout_seconds=given.timeout_seconds)
     if not result.found:
         print(f"{given.request_id}: no such request is waiting or running")

@@ -8,7 +8,6 @@ from pathlib import Path
 from kandinsky_client.cli import outputs
 from kandinsky_client.cli.connection import RequestFlags
 from kandinsky_client.cli.report import receipt_lines
-from kandinsky_client.client import Client
 from kandinsky_client.results import EncodeResult
 from serving import flags
 from serving.flags import flag
@@ -41,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     given = flags.parse(EncodePromptFlags, "kandinsky encode-prompt", DESCRIPTION, argv)
     outputs.check_folder("--out", given.out)
-    with Client(given.server) as client:
+    with given.connect() as client:
         result = client.encode_prompt(
             given.prompt,
             request_id=given.request_id,

@@ -14,7 +14,7 @@ from kandinsky_client.cli.failures import UsageError
 from kandinsky_client.cli.progress import ProgressLine
 from kandinsky_client.cli.report import receipt_lines
 from kandinsky_client.cli.sources import load_image
-from kandinsky_client.client import Client, EventStream
+from kandinsky_client.client import EventStream
 from kandinsky_client.embeddings import Embeddings
 from kandinsky_client.errors import InternalError
 from kandinsky_client.options import ImageFormat, Img2ImgOptions, ResizeMode, Scheduler
@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
         outputs.format_of("--grid", given.grid)
     image = load_image(given.image)
     progress = ProgressLine(sys.stderr, 1 if given.num_images is None else given.num_images)
-    with Client(given.server) as client, client.stream_img2img(image, given.prompt, **options) as events:
+    with given.connect() as client, client.stream_img2img(image, given.prompt, **options) as events:
         result = _follow(events, progress)
     _write(result, given.out)
     if given.grid is not None:

@@ -9,7 +9,6 @@ from kandinsky_client.cli import outputs
 from kandinsky_client.cli.encode_prompt import PriorFlags, write
 from kandinsky_client.cli.failures import UsageError
 from kandinsky_client.cli.sources import load_image
-from kandinsky_client.client import Client
 from serving import flags
 from serving.flags import flag
 
@@ -45,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
     outputs.check_folder("--out", given.out)
     weights = weights_of(ingredients)
     items = [each.value if each.flag == "--text" else load_image(each.value) for each in ingredients]
-    with Client(given.server) as client:
+    with given.connect() as client:
         result = client.interpolate(
             items,
             weights=weights,

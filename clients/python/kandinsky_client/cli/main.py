@@ -16,6 +16,7 @@ COMMANDS = {
     "info": "show what a server has loaded, its limits and how busy it is",
     "cancel": "stop a running request",
     "serve": "run a whole server on this machine",
+    "token": "make a bearer token for a tenant of a gateway",
 }
 
 

@@ -1,9 +1,10 @@
 """`kandinsky serve`: a whole server on this machine, as three child processes on loopback."""
 
 import importlib.util
+import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,10 @@ DESCRIPTION = (
 _PACKAGE = Path(__file__).resolve().parent.parent
 _REPOSITORY = _PACKAGE.parents[2]
 _BUNDLED = (_PACKAGE / "checkpoint", _REPOSITORY / "demo/checkpoint", _REPOSITORY / "tests/reference/tiny")
+
+# Between the three there is nothing but loopback: TLS is for the gateway's clients, and a port can only be had once.
+_OF_A_PUBLIC_SERVER = ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_CLIENT_NAMES", "HEALTH_PORT", "METRICS_PORT")
+_OF_REMOTE_WORKERS = ("WORKER_CA", "WORKER_CERT", "WORKER_KEY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,15 @@ def plan_of(given: ServeFlags, prior_model: str, decoder_model: str) -> supervis
         announcement=lambda address: (
             f"kandinsky serving on {address} (prior {prior_model}, decoder {decoder_model}); Ctrl-C stops it"
         ),
+        worker_environment=_without(_OF_A_PUBLIC_SERVER),
+        gateway_environment=_without(_OF_REMOTE_WORKERS),
     )
+
+
+def _without(settings: Collection[str]) -> dict[str, str]:
+    """The environment of this process, without some settings."""
+    names = {flags.ENVIRONMENT_PREFIX + setting for setting in settings}
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def _module(name: str) -> list[str]:

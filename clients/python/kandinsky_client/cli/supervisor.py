@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,12 +30,16 @@ class Plan:
         decoder: the decoder's.
         gateway: the gateway's, given the addresses of prior and decoder.
         announcement: what to print when all are ready, given the gateway's address.
+        worker_environment: variables of prior and decoder; None: this process's own.
+        gateway_environment: variables of the gateway, likewise.
     """
 
     prior: Sequence[str]
     decoder: Sequence[str]
     gateway: Callable[[str, str], Sequence[str]]
     announcement: Callable[[str], str]
+    worker_environment: Mapping[str, str] | None = None
+    gateway_environment: Mapping[str, str] | None = None
 
 
 class ChildStoppedError(Exception):
@@ -70,15 +74,16 @@ async def _run_children(plan: Plan, children: "list[_Child]") -> None:
     """Ends only by an exception: a child's end, or the cancellation of this task."""
     async with asyncio.TaskGroup() as group:
 
-        async def start(name: str, program: Sequence[str]) -> _Child:
-            child = await _Child.start(name, program)
+        async def start(name: str, program: Sequence[str], environment: Mapping[str, str] | None) -> _Child:
+            child = await _Child.start(name, program, environment)
             children.append(child)
             group.create_task(child.watch())
             return child
 
-        prior = await start("prior", plan.prior)
-        decoder = await start("decoder", plan.decoder)
-        gateway = await start("gateway", plan.gateway(await prior.address, await decoder.address))
+        prior = await start("prior", plan.prior, plan.worker_environment)
+        decoder = await start("decoder", plan.decoder, plan.worker_environment)
+        program = plan.gateway(await prior.address, await decoder.address)
+        gateway = await start("gateway", program, plan.gateway_environment)
         print(plan.announcement(await gateway.address), flush=True)
 
 
@@ -117,11 +122,16 @@ class _Child:
         self.address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def start(cls, name: str, program: Sequence[str]) -> "_Child":
+    async def start(cls, name: str, program: Sequence[str], environment: Mapping[str, str] | None) -> "_Child":
         """Start it in a session of its own, so that Ctrl-C in a terminal reaches only its parent."""
         tied = [sys.executable, "-P", "-m", "kandinsky_client.cli.child", str(os.getpid()), *program]
         process = await asyncio.create_subprocess_exec(
-            *tied, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, start_new_session=True, limit=_LINE_BYTES
+            *tied,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            env=environment,
+            start_new_session=True,
+            limit=_LINE_BYTES,
         )
         return cls(name, process)
 
