@@ -4,15 +4,20 @@ import asyncio
 from functools import partial
 from typing import NoReturn
 
+import grpc
+
+from gateway.channels import open_channel
 from gateway.config import GatewayConfig
+from gateway.discovery import Discovery, lookup
+from gateway.embeddings import PromptEncoder
 from gateway.img2img import Tiers
+from gateway.lru_cache import LruCache
 from gateway.service import ImageServicer
+from gateway.tiers import DECODER, PRIOR
 from gateway.workers import WorkerPool
 from imagegen.v1 import gateway_pb2
 from imagegen.v1.common_pb2 import Tier
-from imagegen.v1.decoder_pb2_grpc import DecoderServiceStub
 from imagegen.v1.gateway_pb2_grpc import add_ImageServiceServicer_to_server
-from imagegen.v1.prior_pb2_grpc import PriorServiceStub
 from serving.access import TenantOf, anybody, bearer_of
 from serving.bootstrap import run_server
 from serving.config import StartupError
@@ -26,32 +31,30 @@ from serving.watched import Watched
 
 def build(config: GatewayConfig) -> Application:
     """The gateway's application."""
+    metrics, running = GatewayMetrics(), RunningRequests()
     tenant_of, credentials = _security(config)
-    size, secret = config.max_message_bytes, credentials.current()
-    tiers = Tiers(
-        prior=WorkerPool(Tier.TIER_PRIOR, config.prior, PriorServiceStub, size, secret),
-        decoder=WorkerPool(Tier.TIER_DECODER, config.decoder, DecoderServiceStub, size, secret),
-    )
-    running = RunningRequests()
+    tiers = _tiers(config, credentials, metrics)
 
     async def warm_up() -> None:
-        """Nothing: a gateway is ready without workers.
+        """Tries to reach the workers, but is ready without them.
 
         Were it not, the loss of a tier would take all gateways out of their load balancer, and clients would get
         refused connections instead of an error that says which tier is missing and when to come back.
         """
+        await asyncio.gather(tiers.prior.start(), tiers.decoder.start())
 
     async def close() -> None:
         await asyncio.gather(tiers.prior.close(), tiers.decoder.close())
 
+    servicer = ImageServicer(tiers, running, config.checkpoint_every_steps)
     return Application(
         tier=Tier.TIER_GATEWAY,
         service=gateway_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
         running=running,
-        add_to_server=partial(add_ImageServiceServicer_to_server, ImageServicer(tiers, running)),
+        add_to_server=partial(add_ImageServiceServicer_to_server, servicer),
         warm_up=warm_up,
         close=close,
-        metrics=GatewayMetrics(),
+        metrics=metrics,
         tenant_of=tenant_of,
     )
 
@@ -65,6 +68,18 @@ def _security(config: GatewayConfig) -> tuple[TenantOf, ChannelCredentials]:
         return bearer_of(Watched([config.tokens], partial(Tokens.read, config.tokens))), credentials
     except (OSError, ValueError) as error:
         raise StartupError(str(error)) from error
+
+
+def _tiers(config: GatewayConfig, credentials: ChannelCredentials, metrics: GatewayMetrics) -> Tiers:
+    def channel(address: str, server_name: str | None) -> grpc.aio.Channel:
+        return open_channel(address, config.max_message_bytes, credentials.current(), server_name)
+
+    timeout_seconds = config.progress_timeout_seconds
+    priors = Discovery(config.prior, config.dns_refresh_seconds, lookup)
+    decoders = Discovery(config.decoder, config.dns_refresh_seconds, lookup)
+    prior = WorkerPool(PRIOR, priors, channel, timeout_seconds, metrics)
+    decoder = WorkerPool(DECODER, decoders, channel, timeout_seconds, metrics)
+    return Tiers(prior, decoder, PromptEncoder(prior, LruCache("embeddings", config.cache_bytes), None))
 
 
 def main() -> NoReturn:

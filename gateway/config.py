@@ -22,6 +22,19 @@ class GatewayConfig(ServerConfig):
         metavar="ADDRESS[,ADDRESS…]",
     )
     decoder: tuple[str, ...] = flag("Where the decoder workers are, likewise.", metavar="ADDRESS[,ADDRESS…]")
+    dns_refresh_seconds: float = flag("How old what DNS says of a dns:/// name may be.", default=10.0, minimum=0.1)
+    progress_timeout_seconds: float = flag(
+        "How long a worker may get no further with its work before the work goes to another one; longer than a worker "
+        "may need to compile a size on first use.",
+        default=60.0,
+        minimum=0.1,
+    )
+    checkpoint_every_steps: int = flag(
+        "Steps after which decoders send what another one could go on from, should they be lost; 0: never.",
+        default=10,
+        minimum=0,
+    )
+    cache_bytes: int = flag("Memory for embeddings of prompts; 0: none are kept.", default=64 * 2**20, minimum=0)
 
     tokens: Path | None = flag(
         "Tenants and the hashes of their bearer tokens, JSON; read again when it changes. None: no token is asked for.",

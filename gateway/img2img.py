@@ -9,15 +9,15 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from gateway.decoding import DecoderPool, Decoding
+from gateway.embeddings import PriorPool, PromptEncoder
 from gateway.receipts import merge
+from gateway.routing import least_queued_seconds
 from gateway.upstream import passing_on
-from gateway.workers import WorkerPool
 from imagegen.v1.common_pb2 import ImageEmbeddings, Phase, Queued, Receipt, Tier
 from imagegen.v1.decoder_pb2 import (
     DecoderServiceImg2ImgRequest,
-    DecoderServiceStreamImg2ImgRequest,
     DecoderServiceStreamImg2ImgResponse,
     Img2ImgResult,
     Progress,
@@ -27,19 +27,16 @@ from imagegen.v1.prior_pb2 import PriorServiceEncodePromptRequest, PriorServiceE
 from serving.errors import InvalidFieldError
 from serving.requests import RunningRequest
 
-if TYPE_CHECKING:  # these two exist for type checkers only
-    from imagegen.v1.decoder_pb2_grpc import DecoderServiceAsyncStub
-    from imagegen.v1.prior_pb2_grpc import PriorServiceAsyncStub
-
 _DRAWN_SEEDS = 2**32  # short enough to be typed again
 
 
 @dataclass(frozen=True)
 class Tiers:
-    """The workers behind the gateway."""
+    """What is behind the gateway."""
 
-    prior: "WorkerPool[PriorServiceAsyncStub]"
-    decoder: "WorkerPool[DecoderServiceAsyncStub]"
+    prior: PriorPool
+    decoder: DecoderPool
+    encoder: PromptEncoder
 
 
 class Img2ImgJob:
@@ -51,21 +48,22 @@ class Img2ImgJob:
         stream_request: StreamImg2ImgRequest,
         running: RunningRequest,
         time_remaining: Callable[[], float | None],
+        checkpoint_every_steps: int,
     ) -> None:
         self._tiers = tiers
         self._request = stream_request.request
         self._preview_every_steps = stream_request.preview_every_steps
+        self._checkpoint_every_steps = checkpoint_every_steps
         self._running = running
         self._time_remaining = time_remaining
         self._arrival = time.monotonic()
-        self._tried: dict[Tier.ValueType, list[str]] = {Tier.TIER_PRIOR: [], Tier.TIER_DECODER: []}
         self._finished_images: set[int] = set()
 
     async def run(self) -> AsyncGenerator[StreamImg2ImgResponse, None]:
         """Does it: Queued first, the result last."""
         _check(self._request)
         if not self._request.params.HasField("seed"):
-            self._request.params.seed = secrets.randbelow(_DRAWN_SEEDS)
+            self._request.params.seed = draw_seed()
         yield self._queued()
         if self._request.HasField("embeddings"):
             embeddings, receipt = self._request.embeddings, Receipt()
@@ -78,10 +76,12 @@ class Img2ImgJob:
                 yield event
 
     def _queued(self) -> StreamImg2ImgResponse:
-        tier, workers = Tier.TIER_PRIOR, self._tiers.prior.least_outstanding()
-        if self._request.HasField("embeddings"):
-            tier, workers = Tier.TIER_DECODER, self._tiers.decoder.least_outstanding()
-        queued = Queued(request_id=self._request.request_id, tier=tier, position=workers)
+        needs_prior = not self._request.HasField("embeddings")
+        tier = Tier.TIER_PRIOR if needs_prior else Tier.TIER_DECODER
+        waits = [least_queued_seconds(self._tiers.decoder.views())]
+        if needs_prior:
+            waits.append(least_queued_seconds(self._tiers.prior.views()))
+        queued = Queued(request_id=self._request.request_id, tier=tier, estimated_wait_seconds=sum(waits))
         return StreamImg2ImgResponse(queued=queued)
 
     async def _encode_prompt(self) -> PriorServiceEncodePromptResponse:
@@ -91,42 +91,34 @@ class Img2ImgJob:
         # The prior speaks of its own request.
         names = {"params.seed": seed_field, "params": "prior", "num_embeddings": "params.num_images"}
         with passing_on(self._running, names):
-            return await self._tiers.prior.ask(
-                lambda stub: stub.EncodePrompt(request, timeout=self._time_remaining()), self._tried[Tier.TIER_PRIOR]
-            )
+            return await self._tiers.encoder.encode(request, self._time_remaining)
 
     async def _denoise(
         self, embeddings: ImageEmbeddings, receipt: Receipt
     ) -> AsyncGenerator[StreamImg2ImgResponse, None]:
         self._running.phase = Phase.PHASE_QUEUED
-        request = DecoderServiceStreamImg2ImgRequest(
-            request=_decoder_request(self._request, embeddings), preview_every_steps=self._preview_every_steps
+        decoding = Decoding(
+            self._tiers.decoder,
+            _decoder_request(self._request, embeddings),
+            self._preview_every_steps,
+            self._checkpoint_every_steps,
+            self._time_remaining,
         )
-        messages = self._tiers.decoder.stream(
-            lambda stub: stub.StreamImg2Img(request, timeout=self._time_remaining()), self._tried[Tier.TIER_DECODER]
-        )
-        has_result = False
         with passing_on(self._running):
-            async with aclosing(messages):
+            async with aclosing(decoding.events()) as messages:
                 async for message in messages:
-                    has_result = message.HasField("result")
-                    event = self._event(message, receipt)
-                    if event is not None:
-                        yield event
-        if not has_result:
-            raise RuntimeError("the decoder's stream ended without a result")
+                    if message.HasField("result"):
+                        parts = [receipt, *decoding.lost, message.result.receipt]
+                        yield StreamImg2ImgResponse(result=self._with_receipt(message.result, parts, decoding.moves))
+                    else:
+                        yield self._event(message)
 
-    def _event(self, message: DecoderServiceStreamImg2ImgResponse, receipt: Receipt) -> StreamImg2ImgResponse | None:
-        """What the client is told of a decoder's message; None when it's no business of theirs."""
-        match message.WhichOneof("event"):
-            case "queued":
-                return StreamImg2ImgResponse(queued=message.queued)
-            case "progress":
-                self._running.phase = self._phase_after(message.progress)
-                return StreamImg2ImgResponse(progress=message.progress)
-            case "result":
-                return StreamImg2ImgResponse(result=self._with_receipt(message.result, receipt))
-        return None
+    def _event(self, message: DecoderServiceStreamImg2ImgResponse) -> StreamImg2ImgResponse:
+        """What the client is told of a decoder's news."""
+        if message.HasField("progress"):
+            self._running.phase = self._phase_after(message.progress)
+            return StreamImg2ImgResponse(progress=message.progress)
+        return StreamImg2ImgResponse(queued=message.queued)
 
     def _phase_after(self, progress: Progress) -> Phase.ValueType:
         if progress.step == progress.total_steps:
@@ -134,11 +126,15 @@ class Img2ImgJob:
         num_images = self._request.params.num_images if self._request.params.HasField("num_images") else 1
         return Phase.PHASE_DECODING if len(self._finished_images) == num_images else Phase.PHASE_DENOISING
 
-    def _with_receipt(self, result: Img2ImgResult, prior: Receipt) -> Img2ImgResult:
-        retries = sum(len(addresses) for addresses in self._tried.values())
+    def _with_receipt(self, result: Img2ImgResult, parts: list[Receipt], retries: int) -> Img2ImgResult:
         total_seconds = time.monotonic() - self._arrival
-        result.receipt.CopyFrom(merge(prior, result.receipt, retries=retries, total_seconds=total_seconds))
+        result.receipt.CopyFrom(merge(parts, retries=retries, total_seconds=total_seconds))
         return result
+
+
+def draw_seed() -> int:
+    """A seed for a request that has none: drawn here, so that all tiers and all attempts use the same."""
+    return secrets.randbelow(_DRAWN_SEEDS)
 
 
 def _check(request: Img2ImgRequest) -> None:

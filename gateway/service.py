@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from gateway.img2img import Img2ImgJob, Tiers
+from gateway.img2img import Img2ImgJob, Tiers, draw_seed
 from gateway.info import server_info
+from gateway.pace import prior_units
+from gateway.tenant_metadata import tenant_metadata
 from gateway.upstream import passing_on
+from gateway.workers import Journey
 from imagegen.v1 import gateway_pb2, gateway_pb2_grpc
 from imagegen.v1.common_pb2 import Phase
-from imagegen.v1.prior_pb2 import PriorServiceEncodePromptRequest, PriorServiceInterpolateRequest
+from imagegen.v1.prior_pb2 import PriorInfo, PriorServiceEncodePromptRequest, PriorServiceInterpolateRequest
 from serving.requests import RunningRequests
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -23,9 +26,10 @@ MessageT = TypeVar("MessageT", bound=Message)
 class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
     """The methods of ImageService."""
 
-    def __init__(self, tiers: Tiers, running: RunningRequests) -> None:
+    def __init__(self, tiers: Tiers, running: RunningRequests, checkpoint_every_steps: int) -> None:
         self._tiers = tiers
         self._running = running
+        self._checkpoint_every_steps = checkpoint_every_steps
 
     async def Img2Img(
         self,
@@ -57,15 +61,14 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         context: "grpc.aio.ServicerContext[gateway_pb2.EncodePromptRequest, gateway_pb2.EncodePromptResponse]",
     ) -> gateway_pb2.EncodePromptResponse:
         """Turns a prompt into image embeddings."""
-        arrival, tried = time.monotonic(), list[str]()
+        arrival = time.monotonic()
         running = self._running[request.request_id]
         running.phase = Phase.PHASE_ENCODING
+        if not request.params.HasField("seed"):
+            request.params.seed = draw_seed()
         to_prior = _as(PriorServiceEncodePromptRequest, request)
         with passing_on(running):
-            answer = await self._tiers.prior.ask(
-                lambda stub: stub.EncodePrompt(to_prior, timeout=context.time_remaining()), tried
-            )
-        answer.receipt.retries += len(tried)
+            answer = await self._tiers.encoder.encode(to_prior, context.time_remaining)
         answer.receipt.total_seconds = time.monotonic() - arrival
         return _as(gateway_pb2.EncodePromptResponse, answer)
 
@@ -75,15 +78,17 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         context: "grpc.aio.ServicerContext[gateway_pb2.InterpolateRequest, gateway_pb2.InterpolateResponse]",
     ) -> gateway_pb2.InterpolateResponse:
         """Mixes texts and images into one embedding."""
-        arrival, tried = time.monotonic(), list[str]()
+        arrival = time.monotonic()
         running = self._running[request.request_id]
         running.phase = Phase.PHASE_ENCODING
         to_prior = _as(PriorServiceInterpolateRequest, request)
+        journey: Journey[PriorInfo] = Journey(lambda info: prior_units(len(request.items), request.params, info))
         with passing_on(running):
-            answer = await self._tiers.prior.ask(
-                lambda stub: stub.Interpolate(to_prior, timeout=context.time_remaining()), tried
+            answer, _ = await self._tiers.prior.ask(
+                lambda stub: stub.Interpolate(to_prior, timeout=context.time_remaining(), metadata=tenant_metadata()),
+                journey,
             )
-        answer.receipt.retries += len(tried)
+        answer.receipt.retries += journey.moves
         answer.receipt.total_seconds = time.monotonic() - arrival
         return _as(gateway_pb2.InterpolateResponse, answer)
 
@@ -102,12 +107,13 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         context: "grpc.aio.ServicerContext[gateway_pb2.GetServerInfoRequest, gateway_pb2.GetServerInfoResponse]",
     ) -> gateway_pb2.GetServerInfoResponse:
         """Tells models, defaults, limits and the workers."""
-        return await server_info(self._tiers)
+        return server_info(self._tiers)
 
     def _job(
         self, request: gateway_pb2.StreamImg2ImgRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> Img2ImgJob:
-        return Img2ImgJob(self._tiers, request, self._running[request.request.request_id], context.time_remaining)
+        running = self._running[request.request.request_id]
+        return Img2ImgJob(self._tiers, request, running, context.time_remaining, self._checkpoint_every_steps)
 
 
 def _as(message_class: type[MessageT], message: Message) -> MessageT:

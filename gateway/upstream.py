@@ -1,4 +1,4 @@
-"""What a worker's error becomes: the same error, with the fields' names of the request that the client sent."""
+"""What a worker's error means, and what it becomes: the same, with the fields' names of the client's request."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +9,19 @@ from google.rpc import error_details_pb2, status_pb2
 from serving.errors import DeadlinePassedError, PassedOnError
 from serving.requests import RunningRequest
 from serving.status import status_of
+
+# What gRPC itself says of a connection that has ended, or of a worker that ended the call with it.
+_LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
+
+
+def is_loss(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the worker was lost or takes nothing, so that the work may go to another one."""
+    return error.code() in _LOST if status_of(error) is None else error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def is_workers_fault(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the error speaks against the worker rather than the request."""
+    return error.code() in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 
 
 @contextmanager

@@ -1,184 +1,207 @@
-"""The workers of one tier: their channels, what each has been sent, and the next one when one is not there.
+"""The workers of one tier: which gets a call, and the next one when it is lost.
 
-A worker that answers UNAVAILABLE before its first message has not done what was asked, or will do it for nobody; either
-way the request can go to another one: the gateway has drawn the seed, so the work is the same there.
+A worker that answers UNAVAILABLE has not done what was asked, or will do it for nobody; either way the request can go
+to another one: the gateway has drawn the seed, so the work is the same there.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import grpc
 
-from gateway.routing import WorkerLoad, choose
-from imagegen.v1.common_pb2 import Tier
+from gateway.discovery import Discovery
+from gateway.retry_budget import RetryBudget
+from gateway.routing import Identity, WorkerView, choose
+from gateway.sent_work import Sent
+from gateway.tiers import InfoT, StubT, TierApi
+from gateway.upstream import is_loss, is_workers_fault
+from gateway.worker import Worker, WorkerHungError
 from serving.errors import NoWorkerError, WorkerLostError, tier_name
+from serving.metrics import GatewayMetrics
 
-StubT = TypeVar("StubT")
-RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
 RETRY_AFTER_SECONDS = 1.0
 
-_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+# A request that has met with so many losses may be their cause.
+_MAX_MOVES = 8
+
+# Before a gateway calls itself ready.
+_MEETING_SECONDS = 2.0
 
 _log = logging.getLogger("gateway.workers")
 
 
 @dataclass
-class Worker(Generic[StubT]):
-    """One address of a tier."""
+class Journey(Generic[InfoT]):
+    """One request's way through the workers of a tier.
 
-    address: str
-    channel: grpc.aio.Channel
-    stub: StubT
-    outstanding: int = 0
+    Attributes:
+        units: its work, given what a worker has loaded.
+        key: what it is about, where workers may have the answer in a cache.
+        tried: workers it has been sent to in vain.
+        moves: how often it had to leave a worker.
+        has_begun: whether a worker has taken it.
+    """
 
-    def load(self) -> WorkerLoad:
-        """What routing needs to know; makes an idle channel connect."""
-        state = self.channel.get_state(try_to_connect=True)
-        return WorkerLoad(self.address, state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE, self.outstanding)
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Counts a call."""
-        self.outstanding += 1
-        try:
-            yield
-        finally:
-            self.outstanding -= 1
+    units: Callable[[InfoT], float]
+    key: bytes | None = None
+    tried: set[Identity] = field(default_factory=set)
+    moves: int = 0
+    has_begun: bool = False
 
 
-class WorkerPool(Generic[StubT]):
-    """All workers of a tier. To be made and used in one event loop."""
+class WorkerPool(Generic[StubT, InfoT]):
+    """All workers of a tier. To be made and used in one event loop.
+
+    Args:
+        api: how to talk to them.
+        discovery: where they are.
+        open_channel: opens a channel to an address, whose certificate has the name, where there is one.
+        progress_timeout_seconds: how long a worker may get no further while it has work.
+        metrics: what is counted.
+    """
 
     def __init__(
         self,
-        tier: Tier.ValueType,
-        addresses: Sequence[str],
-        make_stub: Callable[[grpc.aio.Channel], StubT],
-        max_message_bytes: int,
-        credentials: grpc.ChannelCredentials | None = None,
+        api: TierApi[StubT, InfoT],
+        discovery: Discovery,
+        open_channel: Callable[[str, str | None], grpc.aio.Channel],
+        progress_timeout_seconds: float,
+        metrics: GatewayMetrics,
     ) -> None:
-        self._tier = tier
-        self._turn = 0
-        channels = {address: _channel(address, max_message_bytes, credentials) for address in addresses}
-        self._workers = {address: Worker(address, channel, make_stub(channel)) for address, channel in channels.items()}
+        self.tier = api.tier
+        self._api = api
+        self._discovery = discovery
+        self._open_channel = open_channel
+        self._progress_timeout_seconds = progress_timeout_seconds
+        self._metrics = metrics
+        self._workers: dict[str, Worker[StubT, InfoT]] = {}
+        self._discovering: asyncio.Task[None] | None = None
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._budget = RetryBudget()
+        self._dice = random.Random()  # noqa: S311 - not for secrets
 
     def __repr__(self) -> str:
-        loads = ", ".join(f"{worker.address}: {worker.outstanding}" for worker in self._workers.values())
-        return f"WorkerPool({tier_name(self._tier)}, {loads})"
+        return f"WorkerPool({tier_name(self.tier)}, {list(self._workers.values())}, {self._budget!r})"
 
-    def least_outstanding(self) -> int:
-        """How many calls the least busy worker has been sent and has not answered."""
-        return min(worker.outstanding for worker in self._workers.values())
+    @property
+    def workers(self) -> Collection[Worker[StubT, InfoT]]:
+        """Those there are now."""
+        return self._workers.values()
+
+    @property
+    def info(self) -> InfoT | None:
+        """What the workers have loaded, as one of them told; None while none has been reached."""
+        told = [worker for worker in self._workers.values() if worker.info is not None]
+        return min(told, key=lambda worker: worker.standing).info if told else None
+
+    async def start(self) -> None:
+        """Find the workers and try to reach them, each once; those that come later are found as they come."""
+        await self._discovery.refresh()
+        self._set_addresses(self._discovery.addresses())
+        self._discovering = asyncio.create_task(self._discovery.follow(self._set_addresses))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MEETING_SECONDS):
+                await asyncio.gather(*(worker.wait_met() for worker in self._workers.values()))
+
+    def _set_addresses(self, addresses: Mapping[str, str | None]) -> None:
+        """Use the workers at these addresses from now on. Calls to others go on to their end."""
+        for address in self._workers.keys() - addresses.keys():
+            self._leave(address)
+        for address, name in addresses.items():
+            if address not in self._workers:
+                worker = Worker(address, self._api, self._open_channel(address, name), self._progress_timeout_seconds)
+                self._workers[address] = worker
+                self._following[address] = asyncio.create_task(worker.follow())
+
+    def views(self, units: Callable[[InfoT], float] | None = None) -> list[WorkerView]:
+        """The table that routing and admission go by."""
+        return [worker.view(0.0 if units is None else worker.seconds(units)) for worker in self._workers.values()]
 
     async def ask(
-        self, call: Callable[[StubT], grpc.aio.UnaryUnaryCall[RequestT, AnswerT]], tried: list[str]
-    ) -> AnswerT:
-        """One worker's answer.
-
-        Args:
-            call: starts the call on a worker's stub.
-            tried: gets the address of each worker that was not there.
+        self, call: Callable[[StubT], Awaitable[AnswerT]], journey: Journey[InfoT]
+    ) -> tuple[AnswerT, Worker[StubT, InfoT]]:
+        """One worker's answer, and whose it is.
 
         Raises:
             NoWorkerError: none was there.
+            WorkerLostError: all who were there were lost.
             grpc.aio.AioRpcError: the worker's own refusal.
         """
-        for worker in self._candidates(tried):
-            with worker.working():
-                try:
-                    return await call(worker.stub)
-                except grpc.aio.AioRpcError as error:
-                    self._note_absent(worker, error, tried)
-        raise self._no_worker(tried)
+        for worker in self.candidates(journey):
+            with self.attempt(worker, journey) as sent:
+                sent.arrived = True  # no sign of it comes before the answer
+                answer = await worker.answer(call(worker.stub))
+                worker.progressed()
+                return answer, worker
+        raise RuntimeError("candidates never end")
 
-    async def stream(
-        self, call: Callable[[StubT], grpc.aio.UnaryStreamCall[RequestT, AnswerT]], tried: list[str]
-    ) -> AsyncGenerator[AnswerT, None]:
-        """One worker's messages; closing the generator cancels the call. Arguments and errors as for `ask`.
+    def candidates(self, journey: Journey[InfoT]) -> Iterator[Worker[StubT, InfoT]]:
+        """The worker of choice, then the next one. Ends by NoWorkerError or WorkerLostError only."""
+        while True:
+            may_try = journey.moves == 0 or (journey.moves <= _MAX_MOVES and self._budget.may_retry)
+            view = choose(self.views(journey.units), journey.tried, self._dice, journey.key) if may_try else None
+            if view is None:
+                raise self._none_left(journey)
+            yield self._workers[view.identity.address]
 
-        Raises:
-            WorkerLostError: the worker went away after its first message.
-        """
-        for worker in self._candidates(tried):
-            with worker.working():
-                messages = call(worker.stub)
-                is_first = True
-                try:
-                    async for message in messages:
-                        is_first = False
-                        yield message
-                except grpc.aio.AioRpcError as error:
-                    self._note_absent(worker, error, tried)
-                    if not is_first:
-                        raise WorkerLostError(self._tier, 0, RETRY_AFTER_SECONDS) from error
-                else:
-                    return
-                finally:
-                    messages.cancel()
-        raise self._no_worker(tried)
-
-    async def ask_all(
-        self, call: Callable[[StubT], grpc.aio.UnaryUnaryCall[RequestT, AnswerT]]
-    ) -> dict[str, AnswerT | None]:
-        """Every worker's answer by its address, None where there is none; all are asked at once."""
-
-        async def answer(worker: Worker[StubT]) -> AnswerT | None:
+    @contextmanager
+    def attempt(self, worker: Worker[StubT, InfoT], journey: Journey[InfoT]) -> Iterator[Sent]:
+        """Counts a call for the length of the body. The loss of the worker is noted and ends there; refusals do not."""
+        journey.tried.add(worker.identity)
+        with worker.working(worker.seconds(journey.units)) as sent:
             try:
-                return await call(worker.stub)
-            except grpc.aio.AioRpcError:
-                return None
-
-        answers = await asyncio.gather(*(answer(worker) for worker in self._workers.values()))
-        return dict(zip(self._workers, answers, strict=True))
+                yield sent
+            except WorkerHungError as error:
+                self._note_loss(worker, journey, str(error))
+            except grpc.aio.AioRpcError as error:
+                if not is_loss(error):
+                    if is_workers_fault(error):
+                        worker.answered(well=False)
+                    raise
+                self._note_loss(worker, journey, str(error.details()))
+            else:
+                self._budget.succeeded()
+                worker.answered(well=True)
 
     async def close(self) -> None:
         """Closes the channels."""
-        await asyncio.gather(*(worker.channel.close() for worker in self._workers.values()))
+        if self._discovering is not None:
+            self._discovering.cancel()
+        for address in list(self._workers):
+            self._leave(address, at_once=True)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def _candidates(self, tried: Sequence[str]) -> Iterator[Worker[StubT]]:
-        """The worker of choice, and the next one whenever `tried` has grown."""
-        while True:
-            address = choose([worker.load() for worker in self._workers.values()], tried, self._turn)
-            if address is None:
-                return
-            self._turn += 1
-            yield self._workers[address]
+    def _leave(self, address: str, *, at_once: bool = False) -> None:
+        worker, following = self._workers.pop(address), self._following.pop(address)
 
-    def _note_absent(self, worker: Worker[StubT], error: grpc.aio.AioRpcError, tried: list[str]) -> None:
-        """Notes that the worker is not there; raises the error if it is, and merely refuses."""
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
-            raise error
-        _log.warning("worker unavailable", extra={"address": worker.address, "error": error.details()})
-        tried.append(worker.address)
+        async def leave() -> None:
+            if not at_once:
+                await worker.wait_idle()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await worker.close()
 
-    def _no_worker(self, tried: Sequence[str]) -> NoWorkerError:
-        tier = tier_name(self._tier).lower()
-        return NoWorkerError(self._tier, f"no {tier} is available ({len(tried)} tried); ask again", RETRY_AFTER_SECONDS)
+        task = asyncio.create_task(leave())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
+    def _note_loss(self, worker: Worker[StubT, InfoT], journey: Journey[InfoT], error: str) -> None:
+        _log.warning("work moves on", extra={"address": worker.address, "error": error})
+        self._budget.failed()
+        self._metrics.retried(self.tier)
+        journey.moves += 1
 
-def _channel(address: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    options: list[tuple[str, int | str]] = [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", -1),  # what the gateway has accepted it also sends
-        # A picture may take minutes without a byte on the wire; a worker that is gone is noticed all the same.
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.enable_http_proxy", 0),  # a proxy in the environment is for the internet, not for workers
-        # A worker that is back gets work within seconds; gRPC's own limits are 120 s and, to connect, 20 s.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 2000),
-        ("grpc.min_reconnect_backoff_ms", 2000),
-    ]
-    if address.startswith("dns:"):
-        options.append(("grpc.service_config", _ROUND_ROBIN))
-    if credentials is None:
-        return grpc.aio.insecure_channel(address, options)
-    return grpc.aio.secure_channel(address, credentials, options)
+    def _none_left(self, journey: Journey[InfoT]) -> NoWorkerError | WorkerLostError:
+        if journey.has_begun:
+            return WorkerLostError(self.tier, journey.moves - 1, RETRY_AFTER_SECONDS)
+        tier = tier_name(self.tier).lower()
+        tried = f"no {tier} is available ({journey.moves} tried); ask again"
+        return NoWorkerError(self.tier, tried, RETRY_AFTER_SECONDS)

@@ -6,7 +6,7 @@ They run in the test's event loop behind real gRPC servers on ports of the syste
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -31,13 +31,15 @@ class FakeWorker:
     Attributes:
         requests: what came in.
         remaining_seconds: the deadline the last request came with.
-        hold_at: name of the place where the next request waits for ever.
+        hold_at: name of the place where the next request waits until `release`.
         error: what the next request is refused with.
         reached: set when a request has come to the place.
         stopped: set when a waiting request was cancelled.
+        metadata: what the last request came with.
+        status: what those who watch are told; `report` changes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
         self.requests: list[Any] = []
         self.remaining_seconds: float | None = None
         self.hold_at: str | None = None
@@ -45,10 +47,31 @@ class FakeWorker:
         self.reached = asyncio.Event()
         self.stopped = asyncio.Event()
         self.running = RunningRequests()
+        self.metadata: dict[str, Any] = {}
+        self._released = asyncio.Event()
+        self._error_of_the_released: Exception | None = None
+        self.status = common_pb2.WorkerStatus(worker=name)
+        self._changed = asyncio.Event()
+
+    def report(self, **status: Any) -> None:
+        """Tells those who watch."""
+        self.status = common_pb2.WorkerStatus(worker=self.status.worker, **status)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def drain(self) -> None:
+        self.report(draining=True)
+
+    async def statuses(self) -> AsyncGenerator[common_pb2.WorkerStatus, None]:
+        while True:
+            changed = self._changed
+            yield self.status
+            await changed.wait()
 
     def arrive(self, request: Any, context: Any) -> None:
         self.requests.append(request)
         self.remaining_seconds = context.time_remaining()
+        self.metadata = dict(context.invocation_metadata())
         if self.error is not None:
             raise self.error
 
@@ -56,7 +79,15 @@ class FakeWorker:
         if place == self.hold_at:
             self.reached.set()
             with self.noting_the_end():
-                await asyncio.Event().wait()
+                await self._released.wait()
+            if self._error_of_the_released is not None:
+                raise self._error_of_the_released
+
+    def release(self, error: Exception | None = None) -> None:
+        """Lets the waiting request go on, or fail; later ones do not wait."""
+        self.hold_at = None
+        self._error_of_the_released = error
+        self._released.set()
 
     @contextmanager
     def noting_the_end(self) -> Iterator[None]:
@@ -76,6 +107,7 @@ class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
     tier = Tier.TIER_PRIOR
     service = "imagegen.v1.PriorService"
     add = staticmethod(prior_pb2_grpc.add_PriorServiceServicer_to_server)
+    digest = "p"
     receipt = common_pb2.Receipt(
         queued_seconds=1,
         encoding_seconds=2,
@@ -91,7 +123,7 @@ class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
         await self.hold("encoding")
         return prior_pb2.PriorServiceEncodePromptResponse(
             request_id=request.request_id,
-            embeddings=embeddings(request.num_embeddings),
+            embeddings=embeddings(request.num_embeddings, self.digest),
             seed=request.params.seed,
             receipt=self.receipt,
         )
@@ -103,8 +135,14 @@ class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
         )
 
     async def GetModel(self, request: Any, context: Any) -> prior_pb2.PriorServiceGetModelResponse:
-        model = common_pb2.ModelInfo(id="fake-prior", embedding_dim=DIM)
+        model = common_pb2.ModelInfo(id="fake-prior", embedding_dim=DIM, digest="p")
         return prior_pb2.PriorServiceGetModelResponse(prior=prior_pb2.PriorInfo(model=model))
+
+    async def WatchStatus(
+        self, request: Any, context: Any
+    ) -> AsyncGenerator[prior_pb2.PriorServiceWatchStatusResponse, None]:
+        async for status in self.statuses():
+            yield prior_pb2.PriorServiceWatchStatusResponse(status=status)
 
 
 class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
@@ -134,9 +172,10 @@ class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
         await self.hold("arrival")
         yield event(queued=common_pb2.Queued(request_id=job.request_id, tier=self.tier, position=3))
         await self.hold("queue")
-        for step in range(1, STEPS + 1):
+        done = max((checkpoint.steps_done for checkpoint in request.resume_from), default=0)
+        for step in range(done + 1, STEPS + 1):
             yield event(progress=decoder_pb2.Progress(step=step, total_steps=STEPS))
-            yield event(checkpoint=decoder_pb2.LatentCheckpoint(steps_done=step))
+            yield event(checkpoint=decoder_pb2.LatentCheckpoint(steps_done=step, model_digest="d"))
             await self.hold("denoising" if step < STEPS else "decoding")
         image = decoder_pb2.EncodedImage(data=job.image[::-1])
         result = decoder_pb2.Img2ImgResult(
@@ -145,8 +184,14 @@ class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
         yield event(result=result)
 
     async def GetModel(self, request: Any, context: Any) -> decoder_pb2.DecoderServiceGetModelResponse:
-        model = common_pb2.ModelInfo(id="fake-decoder", embedding_dim=DIM)
+        model = common_pb2.ModelInfo(id="fake-decoder", embedding_dim=DIM, digest="d")
         return decoder_pb2.DecoderServiceGetModelResponse(decoder=decoder_pb2.DecoderInfo(model=model))
+
+    async def WatchStatus(
+        self, request: Any, context: Any
+    ) -> AsyncGenerator[decoder_pb2.DecoderServiceWatchStatusResponse, None]:
+        async for status in self.statuses():
+            yield decoder_pb2.DecoderServiceWatchStatusResponse(status=status)
 
 
 class Deployment:
@@ -190,30 +235,33 @@ def fake(worker: FakePrior | FakeDecoder) -> Application:
         add_to_server=partial(worker.add, worker),
         warm_up=worker.nothing,
         close=worker.nothing,
+        drain=worker.drain,
     )
 
 
 def gateway(prior: Sequence[str], decoder: Sequence[str], **config: Any) -> Application:
-    return build(GatewayConfig(prior=tuple(prior), decoder=tuple(decoder), **config))
+    """A gateway; its cache is off unless a test asks for it, so that each request reaches the workers."""
+    return build(GatewayConfig(prior=tuple(prior), decoder=tuple(decoder), **{"cache_bytes": 0} | config))
 
 
 @asynccontextmanager
 async def deploy(**config: Any) -> AsyncIterator[Deployment]:
+    limits = {name: value for name, value in config.items() if name == "max_message_bytes"}
     prior, decoder = FakePrior(), FakeDecoder()
     async with (
         serve(fake(prior)) as prior_server,
         serve(fake(decoder)) as decoder_server,
-        serve(gateway([prior_server.address], [decoder_server.address], **config), **config) as gateway_server,
+        serve(gateway([prior_server.address], [decoder_server.address], **config), **limits) as gateway_server,
     ):
         yield Deployment(prior, decoder, gateway_server)
 
 
-def embeddings(count: int) -> common_pb2.ImageEmbeddings:
+def embeddings(count: int, digest: str = "p") -> common_pb2.ImageEmbeddings:
     """Ones, as little-endian float32."""
     tensor = common_pb2.Tensor(
         dtype=common_pb2.DataType.DATA_TYPE_FLOAT32, shape=[count, DIM], data=b"\0\0\x80\x3f" * count * DIM
     )
-    return common_pb2.ImageEmbeddings(image_embeds=tensor, negative_image_embeds=tensor, prior_digest="p")
+    return common_pb2.ImageEmbeddings(image_embeds=tensor, negative_image_embeds=tensor, prior_digest=digest)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -221,6 +269,13 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what only asking tells."""
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def unreachable_address() -> str:

@@ -1,0 +1,214 @@
+"""One worker as the gateway sees it: its channel, its reports, its calls, and whether it still moves.
+
+Knows nothing of requests and of other workers.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar, cast
+
+import grpc
+
+from gateway.outliers import Record
+from gateway.pace import Pace
+from gateway.routing import Identity, Standing, WorkerView
+from gateway.sent_work import Sent, SentWork
+from gateway.tiers import InfoT, StubT, TierApi
+from imagegen.v1.common_pb2 import WorkerStatus
+
+AnswerT = TypeVar("AnswerT")
+RequestT = TypeVar("RequestT")
+
+# Between two attempts to hear from a worker that cannot be reached.
+_RECONNECT_SECONDS = 0.5
+
+_log = logging.getLogger("gateway.worker")
+
+
+class WorkerHungError(Exception):
+    """The worker has work and has got no further with it for too long."""
+
+
+class Worker(Generic[StubT, InfoT]):
+    """A worker at one address. `follow` has to run for as long as it is used.
+
+    Args:
+        address: host:port.
+        api: how to talk to it.
+        channel: the way there; closed by `close`.
+        progress_timeout_seconds: how long it may get no further while it has work.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        api: TierApi[StubT, InfoT],
+        channel: grpc.aio.Channel,
+        progress_timeout_seconds: float,
+    ) -> None:
+        self.address = address
+        self.stub = api.make_stub(channel)
+        self.info: InfoT | None = None
+        self.status: WorkerStatus | None = None
+        self._pace = Pace()
+        self._record = Record()
+        self._api = api
+        self._channel = channel
+        self._timeout_seconds = progress_timeout_seconds
+        self._generation = 0
+        self._connected = False
+        self._hangs = False
+        self._work = SentWork()
+        self._absence: str | None = None
+        self._progress_seconds = 0.0
+        self._met = asyncio.Event()
+        self._hung: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        return f"Worker({self.address}, {self.standing.name}, {self._work!r})"
+
+    @property
+    def identity(self) -> Identity:
+        """Its name in routing."""
+        return Identity(self.address, self._generation)
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it gets work."""
+        if not self._connected or self._hangs:
+            return Standing.UNREACHABLE
+        if self.status is not None and self.status.draining:
+            return Standing.DRAINING
+        return Standing.EJECTED if self._record.is_ejected(time.monotonic()) else Standing.READY
+
+    def learn(self, units: Callable[[InfoT], float], stepping_seconds: float, fixed_seconds: float) -> None:
+        """Take in what a call took of the device: for its steps, and for the rest."""
+        if self.info is not None:
+            self._pace.learn(units(self.info), stepping_seconds, fixed_seconds)
+
+    def seconds(self, units: Callable[[InfoT], float]) -> float:
+        """How long a call would take here; 0 while that is not known."""
+        return 0.0 if self.info is None else self._pace.seconds(units(self.info))
+
+    def view(self, own_seconds: float = 0.0) -> WorkerView:
+        """What routing needs to know."""
+        return WorkerView(
+            identity=self.identity,
+            standing=self.standing,
+            queued_seconds=self._work.queued_seconds,
+            own_seconds=own_seconds,
+            calls=len(self._work),
+            share=self._record.share(time.monotonic()),
+        )
+
+    @contextmanager
+    def working(self, seconds: float) -> Iterator[Sent]:
+        """Counts a call for the length of the body."""
+        if not self._work:
+            self._progress_seconds = time.monotonic()  # that it did nothing while it had nothing to do does not count
+            self._idle.clear()
+        sent = self._work.send(seconds)
+        try:
+            yield sent
+        finally:
+            self._work.end(sent)
+            if not self._work:
+                self._idle.set()
+
+    async def answer(self, call: Awaitable[AnswerT]) -> AnswerT:
+        """What a call gives.
+
+        Raises:
+            WorkerHungError: the worker stands still. The call is cancelled; what comes of it later is dropped.
+        """
+        waiting = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait((waiting, self._hung), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise WorkerHungError(f"{self.address} has got no further for {self._timeout_seconds:g} s")
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
+    async def messages(self, call: grpc.aio.UnaryStreamCall[RequestT, AnswerT]) -> AsyncGenerator[AnswerT, None]:
+        """What a call streams; closing the generator cancels the call. Errors as for `answer`."""
+        try:
+            while (message := await self.answer(call.read())) is not grpc.aio.EOF:
+                yield cast("AnswerT", message)
+        finally:
+            call.cancel()
+
+    def progressed(self) -> None:
+        """It has got further with its work."""
+        self._progress_seconds = time.monotonic()
+        self._hangs = False
+
+    def answered(self, *, well: bool) -> None:
+        """A call has ended by a good answer, or by one that is the worker's own fault."""
+        now_seconds = time.monotonic()
+        self._record = self._record.succeeded(now_seconds) if well else self._record.failed(now_seconds)
+
+    async def follow(self) -> None:
+        """Keep the channel connected, take reports in and notice when the worker stands still. Ends when cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_reports())
+            group.create_task(self._watch_progress())
+
+    async def wait_met(self) -> None:
+        """Wait until the first attempt to hear from it has had an outcome."""
+        await self._met.wait()
+
+    async def wait_idle(self) -> None:
+        """Wait until it works on no call."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Close the channel; calls that are still running are cut off."""
+        await self._channel.close()
+
+    async def _take_reports(self) -> None:
+        while True:
+            try:
+                self.info = await self._api.get_model(self.stub)
+                self._pace = Pace(self.info.buckets)
+                async for status in self._api.watch_status(self.stub):
+                    self._report(status)
+                self._note_absence("its status stream has ended")
+            except grpc.aio.AioRpcError as error:
+                self._note_absence(str(error.details()))
+            await asyncio.sleep(_RECONNECT_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+
+    def _report(self, status: WorkerStatus) -> None:
+        if not self._connected:
+            self._connected, self._absence = True, None
+            self._generation += 1
+            self.progressed()
+        elif self.status is not None and status.queued_work_seconds < self.status.queued_work_seconds:
+            self.progressed()  # more work says nothing: it would come to one that stands still, too
+        self.status = status
+        self._work.report(status.queued_work_seconds)
+        self._met.set()
+
+    def _note_absence(self, error: str) -> None:
+        if error != self._absence:
+            _log.warning("worker not there", extra={"address": self.address, "error": error})
+        if self._connected and self._work:
+            self.answered(well=False)
+        self._connected, self._absence = False, error
+        self._met.set()
+
+    async def _watch_progress(self) -> None:
+        while True:
+            await asyncio.sleep(self._timeout_seconds / 8)
+            if self._work and time.monotonic() - self._progress_seconds > self._timeout_seconds:
+                _log.warning("worker stands still", extra={"address": self.address, "calls": len(self._work)})
+                self._hangs = True
+                self._record = self._record.ejected(time.monotonic())
+                hung, self._hung = self._hung, asyncio.get_running_loop().create_future()
+                hung.set_result(None)

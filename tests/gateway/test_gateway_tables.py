@@ -1,0 +1,168 @@
+"""What the gateway keeps of each worker: work sent, pace, record; and the budget for retries. All pure."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.outliers import Record
+from gateway.pace import Pace, decoder_units, prior_units
+from gateway.receipts import Attempt, merge
+from gateway.retry_budget import RetryBudget
+from gateway.sent_work import SentWork
+from imagegen.v1.common_pb2 import Bucket, Receipt, WorkerUse
+from imagegen.v1.decoder_pb2 import (
+    DecoderInfo,
+    DecoderServiceImg2ImgRequest,
+    Img2ImgLimits,
+    Img2ImgParams,
+    Progress,
+)
+from imagegen.v1.prior_pb2 import PriorInfo, PriorParams
+
+DECODER = DecoderInfo(
+    defaults=Img2ImgParams(
+        width=512, height=512, num_inference_steps=100, strength=0.3, guidance_scale=7, num_images=1
+    ),
+    limits=Img2ImgLimits(granularity_px=64),
+)
+
+
+def test_what_was_sent_counts_until_a_report_includes_it() -> None:
+    work = SentWork()
+    work.report(5.0)
+    first, second = work.send(2.0), work.send(3.0)
+    assert work.queued_seconds == 10
+    first.arrived = True
+    work.report(6.0)
+    assert work.queued_seconds == 9
+    work.end(second)
+    assert work.queued_seconds == 6
+    assert len(work) == 1
+
+
+def test_the_pace_is_that_of_the_smallest_bucket() -> None:
+    buckets = [
+        Bucket(rows=4, width=512, height=512, step_seconds=9),
+        Bucket(rows=1, width=64, height=128, step_seconds=2, overhead_seconds=3),
+    ]
+    assert Pace(buckets).seconds(64 * 128 * 2 * 10) == pytest.approx(3 + 10 * 2)
+
+
+def test_the_pace_is_learnt_and_is_that_of_an_undisturbed_device() -> None:
+    pace = Pace()
+    assert pace.seconds(100) == 0
+    pace.learn(100, 10.0, 1.0)
+    assert pace.seconds(200) == pytest.approx(21)
+    pace.learn(100, 100.0, 1.0)  # the device was shared
+    assert pace.seconds(200) == pytest.approx(22, rel=0.01)
+    pace.learn(100, 5.0, 1.0)
+    assert pace.seconds(200) == pytest.approx(11)
+
+
+@pytest.mark.parametrize(
+    ("params", "units"),
+    [
+        (Img2ImgParams(), 30 * 2 * 512 * 512),
+        (Img2ImgParams(num_images=3, guidance_scale=1), 3 * 30 * 512 * 512),
+        (Img2ImgParams(width=65, height=64), 30 * 2 * 128 * 64),
+        (Img2ImgParams(num_inference_steps=10, strength=1, guidance_scale=0), 10 * 512 * 512),
+    ],
+)
+def test_a_decoders_work_is_counted_with_the_checkpoints_defaults(params: Img2ImgParams, units: float) -> None:
+    assert decoder_units(DecoderServiceImg2ImgRequest(params=params), DECODER) == units
+
+
+def test_a_priors_work_is_counted_with_the_checkpoints_defaults() -> None:
+    info = PriorInfo(defaults=PriorParams(num_inference_steps=25, guidance_scale=4))
+    assert prior_units(2, PriorParams(), info) == 100
+    assert prior_units(1, PriorParams(guidance_scale=0, num_inference_steps=5), info) == 5
+
+
+def test_three_failures_in_a_row_eject_and_each_ejection_is_longer() -> None:
+    record = Record().failed(0).failed(0).succeeded(0).failed(0).failed(0)
+    assert not record.is_ejected(0)
+    record = record.failed(0)
+    assert record.is_ejected(4.9)
+    assert not record.is_ejected(5.1)
+    again = record.failed(6).failed(6).failed(6)
+    assert again.is_ejected(15.9)
+    assert not again.is_ejected(16.1)
+
+
+def test_a_worker_is_let_back_in_slowly() -> None:
+    record = Record().ejected(0)
+    shares = [record.share(seconds) for seconds in (5, 10, 15, 20, 25, 30)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.1, 1.0)
+    assert Record().share(0) == 1.0
+
+
+def test_only_a_worker_that_is_fully_back_is_forgiven() -> None:
+    record = Record().ejected(0)
+    assert record.succeeded(6).ejections == 1
+    assert record.succeeded(60) == Record()
+
+
+@given(st.lists(st.sampled_from(["fail", "succeed", "eject"]), max_size=60))
+def test_no_ejection_is_longer_than_a_minute(history: list[str]) -> None:
+    record = Record()
+    for event in history:
+        match event:
+            case "fail":
+                record = record.failed(0)
+            case "succeed":
+                record = record.succeeded(0)
+            case "eject":
+                record = record.ejected(0)
+        assert record.until_seconds <= 60
+
+
+def test_retries_stop_when_most_calls_fail_and_go_on_when_they_succeed() -> None:
+    budget = RetryBudget()
+    failures = 0
+    while budget.may_retry:
+        budget.failed()
+        failures += 1
+    assert failures == 100
+    budget.succeeded()
+    assert budget.may_retry
+
+
+@given(st.lists(st.booleans(), max_size=2000))
+def test_retries_are_bounded_by_half_the_successes_and_a_burst(outcomes: list[bool]) -> None:
+    budget = RetryBudget()
+    retries = 0
+    for ok in outcomes:
+        if ok:
+            budget.succeeded()
+        else:
+            budget.failed()
+            retries += budget.may_retry
+    assert retries <= 100 + sum(outcomes) / 2
+
+
+def test_receipts_add_up() -> None:
+    parts = [
+        Receipt(queued_seconds=1, prior_steps=25, cache_hit=True, retries=1, workers=[WorkerUse(worker="p")]),
+        Receipt(queued_seconds=2, denoising_steps=3, steps_by_batch_size={1: 3}, workers=[WorkerUse(worker="d")]),
+        Receipt(queued_seconds=4, denoising_steps=5, steps_by_batch_size={1: 1, 2: 4}, total_seconds=9),
+    ]
+    merged = merge(parts, retries=2, total_seconds=7)
+    assert (merged.queued_seconds, merged.total_seconds, merged.retries, merged.cache_hit) == (7, 7, 3, True)
+    assert (merged.prior_steps, merged.denoising_steps) == (25, 8)
+    assert dict(merged.steps_by_batch_size) == {1: 4, 2: 4}
+    assert [use.worker for use in merged.workers] == ["p", "d"]
+
+
+def test_a_lost_workers_part_is_what_was_seen_of_it() -> None:
+    now = [0.0]
+    attempt = Attempt(WorkerUse(worker="d"), {1: 4}, lambda: now[0])
+    now[0] = 2.0
+    attempt.note(Progress(image_index=0, step=1))
+    now[0] = 5.0
+    attempt.note(Progress(image_index=1, step=6))
+    receipt = attempt.receipt()
+    assert (receipt.queued_seconds, receipt.denoising_seconds, receipt.denoising_steps) == (2, 3, 3)
+    assert math.isclose(receipt.total_seconds, 0)
