@@ -1,16 +1,18 @@
 """`kandinsky-gateway`, also `python -m gateway`."""
 
 import asyncio
+import importlib
 from functools import partial
 from typing import NoReturn
 
 import grpc
 
+from gateway.admission import Admission
+from gateway.backend import Backend
 from gateway.channels import open_channel
 from gateway.config import GatewayConfig
 from gateway.discovery import Discovery, lookup
-from gateway.embeddings import PromptEncoder
-from gateway.img2img import Tiers
+from gateway.embeddings import PromptEncoder, SharedCache
 from gateway.lru_cache import LruCache
 from gateway.service import ImageServicer
 from gateway.tiers import DECODER, PRIOR
@@ -33,7 +35,8 @@ def build(config: GatewayConfig) -> Application:
     """The gateway's application."""
     metrics, running = GatewayMetrics(), RunningRequests()
     tenant_of, credentials = _security(config)
-    tiers = _tiers(config, credentials, metrics)
+    shared = _shared_cache(config)
+    backend = _backend(config, credentials, metrics, shared)
 
     async def warm_up() -> None:
         """Tries to reach the workers, but is ready without them.
@@ -41,12 +44,14 @@ def build(config: GatewayConfig) -> Application:
         Were it not, the loss of a tier would take all gateways out of their load balancer, and clients would get
         refused connections instead of an error that says which tier is missing and when to come back.
         """
-        await asyncio.gather(tiers.prior.start(), tiers.decoder.start())
+        await asyncio.gather(backend.prior.start(), backend.decoder.start())
 
     async def close() -> None:
-        await asyncio.gather(tiers.prior.close(), tiers.decoder.close())
+        await asyncio.gather(backend.prior.close(), backend.decoder.close())
+        if shared is not None:
+            await shared.close()
 
-    servicer = ImageServicer(tiers, running, config.checkpoint_every_steps)
+    servicer = ImageServicer(backend, running)
     return Application(
         tier=Tier.TIER_GATEWAY,
         service=gateway_pb2.DESCRIPTOR.services_by_name["ImageService"].full_name,
@@ -70,7 +75,24 @@ def _security(config: GatewayConfig) -> tuple[TenantOf, ChannelCredentials]:
         raise StartupError(str(error)) from error
 
 
-def _tiers(config: GatewayConfig, credentials: ChannelCredentials, metrics: GatewayMetrics) -> Tiers:
+def _shared_cache(config: GatewayConfig) -> SharedCache | None:
+    if config.shared_cache is None:
+        return None
+    try:
+        redis_cache = importlib.import_module("gateway.redis_cache")
+    except ModuleNotFoundError as error:
+        install = 'pip install "kandinsky-serving[shared-cache]"'
+        raise StartupError(f"--shared-cache needs the package {error.name}: {install}") from error
+    try:
+        cache: SharedCache = redis_cache.RedisCache(config.shared_cache)
+    except ValueError as error:
+        raise StartupError(f"--shared-cache: {error}") from error
+    return cache
+
+
+def _backend(
+    config: GatewayConfig, credentials: ChannelCredentials, metrics: GatewayMetrics, shared: SharedCache | None
+) -> Backend:
     def channel(address: str, server_name: str | None) -> grpc.aio.Channel:
         return open_channel(address, config.max_message_bytes, credentials.current(), server_name)
 
@@ -79,7 +101,13 @@ def _tiers(config: GatewayConfig, credentials: ChannelCredentials, metrics: Gate
     decoders = Discovery(config.decoder, config.dns_refresh_seconds, lookup)
     prior = WorkerPool(PRIOR, priors, channel, timeout_seconds, metrics)
     decoder = WorkerPool(DECODER, decoders, channel, timeout_seconds, metrics)
-    return Tiers(prior, decoder, PromptEncoder(prior, LruCache("embeddings", config.cache_bytes), None))
+    return Backend(
+        prior,
+        decoder,
+        PromptEncoder(prior, LruCache("embeddings", config.cache_bytes), shared, metrics),
+        Admission(config.max_queue_seconds, config.max_requests),
+        config.checkpoint_every_steps,
+    )
 
 
 def main() -> NoReturn:

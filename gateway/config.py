@@ -11,6 +11,8 @@ from serving.flags import flag
 # name:port, 10.0.0.1:port, [::1]:port, or dns:///name:port for a name with several addresses.
 _ADDRESS = re.compile(r"(dns:///)?([\w.-]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})")
 
+_CACHE_SCHEMES = ("redis://", "rediss://", "valkey://", "valkeys://")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayConfig(ServerConfig):
@@ -34,7 +36,18 @@ class GatewayConfig(ServerConfig):
         default=10,
         minimum=0,
     )
+    max_queue_seconds: float = flag(
+        "Work that may wait for a tier, in device seconds for each of its workers; more is refused.",
+        default=120.0,
+        minimum=0,
+    )
+    max_requests: int = flag("Requests that may wait and run at once; more are refused.", default=1000, minimum=1)
     cache_bytes: int = flag("Memory for embeddings of prompts; 0: none are kept.", default=64 * 2**20, minimum=0)
+    shared_cache: str | None = flag(
+        "A Redis or Valkey server for embeddings that several gateways share; none: each has its own.",
+        default=None,
+        metavar="URL",
+    )
 
     tokens: Path | None = flag(
         "Tenants and the hashes of their bearer tokens, JSON; read again when it changes. None: no token is asked for.",
@@ -56,6 +69,8 @@ class GatewayConfig(ServerConfig):
             raise ValueError("--worker-cert and --worker-key: give both or none")
         if self.worker_cert is not None and self.worker_ca is None:
             raise ValueError("--worker-cert: needs --worker-ca")
+        if self.shared_cache is not None and not self.shared_cache.startswith(_CACHE_SCHEMES):
+            raise ValueError("--shared-cache: must be a URL that begins with " + " or ".join(_CACHE_SCHEMES))
         _check_addresses("--prior", self.prior)
         _check_addresses("--decoder", self.decoder)
 

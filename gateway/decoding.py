@@ -57,7 +57,7 @@ class Decoding:
         self._preview_every_steps = preview_every_steps
         self._checkpoint_every_steps = checkpoint_every_steps
         self._time_remaining = time_remaining
-        self._journey: Journey[DecoderInfo] = Journey(lambda info: decoder_units(request, info))
+        self._journey: Journey[DecoderInfo] = Journey(lambda info: decoder_units(request.params, info))
         self._checkpoints: dict[int, LatentCheckpoint] = {}
 
     @property

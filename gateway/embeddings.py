@@ -15,6 +15,7 @@ from gateway.tenant_metadata import tenant_metadata
 from gateway.workers import Journey, WorkerPool
 from imagegen.v1.common_pb2 import CacheStatus, Receipt
 from imagegen.v1.prior_pb2 import PriorInfo, PriorServiceEncodePromptRequest, PriorServiceEncodePromptResponse
+from serving.metrics import GatewayMetrics
 
 if TYPE_CHECKING:  # exists for type checkers only
     from imagegen.v1.prior_pb2_grpc import PriorServiceAsyncStub
@@ -49,12 +50,14 @@ class PromptEncoder:
         pool: the priors.
         cache: of this gateway.
         shared: of all gateways, if there is one.
+        metrics: what is counted.
     """
 
-    def __init__(self, pool: PriorPool, cache: LruCache, shared: SharedCache | None) -> None:
+    def __init__(self, pool: PriorPool, cache: LruCache, shared: SharedCache | None, metrics: GatewayMetrics) -> None:
         self._pool = pool
         self._cache = cache
         self._shared = shared
+        self._metrics = metrics
         self._flights: Flights[PriorServiceEncodePromptResponse] = Flights()
 
     def needs_prior(self, request: PriorServiceEncodePromptRequest) -> bool:
@@ -79,6 +82,7 @@ class PromptEncoder:
         if wanted is None:
             return await self._ask(request, None, time_remaining)
         held = self._cache.get(wanted.key)
+        self._metrics.looked_up("embeddings", hit=held is not None)
         if held is not None:
             return _as_hit(PriorServiceEncodePromptResponse.FromString(held), request.request_id)
         while True:
@@ -95,10 +99,13 @@ class PromptEncoder:
     async def _fetch(
         self, wanted: _Wanted, request: PriorServiceEncodePromptRequest, time_remaining: Callable[[], float | None]
     ) -> PriorServiceEncodePromptResponse:
-        shared = None if self._shared is None else _parsed(await self._shared.get(wanted.key))
-        if shared is not None:
-            self._cache.put(wanted.key, shared.SerializeToString())
-            return _as_hit(shared, request.request_id)
+        if self._shared is not None:
+            value = await self._shared.get(wanted.key)
+            shared = _parsed(value)
+            self._metrics.looked_up("shared_embeddings", hit=shared is not None)
+            if value is not None and shared is not None:
+                self._cache.put(wanted.key, value)
+                return _as_hit(shared, request.request_id)
         answer = await self._ask(request, wanted.key, time_remaining)
         if answer.embeddings.prior_digest == wanted.prior_digest:  # else a prior of another model has answered
             value = _as_hit(answer, "").SerializeToString()
@@ -113,7 +120,7 @@ class PromptEncoder:
         key: bytes | None,
         time_remaining: Callable[[], float | None],
     ) -> PriorServiceEncodePromptResponse:
-        journey: Journey[PriorInfo] = Journey(lambda info: prior_units(_count(request), request.params, info), key)
+        journey: Journey[PriorInfo] = Journey(partial(encoding_units, request), key)
         answer, worker = await self._pool.ask(
             lambda stub: stub.EncodePrompt(request, timeout=time_remaining(), metadata=tenant_metadata()), journey
         )
@@ -136,6 +143,11 @@ class PromptEncoder:
         identity = f"{info.model.digest} {info.model.dtype} ".encode()
         key = hashlib.sha256(identity + asked.SerializeToString(deterministic=True)).digest()
         return _Wanted(key, info.model.digest)
+
+
+def encoding_units(request: PriorServiceEncodePromptRequest, info: PriorInfo) -> float:
+    """The work of a request, where a prior has to do it."""
+    return prior_units(_count(request), request.params, info)
 
 
 def _count(request: PriorServiceEncodePromptRequest) -> int:

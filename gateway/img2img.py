@@ -8,12 +8,11 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
-from gateway.decoding import DecoderPool, Decoding
-from gateway.embeddings import PriorPool, PromptEncoder
+from gateway.admission import Demand
+from gateway.backend import Backend
+from gateway.decoding import Decoding
 from gateway.receipts import merge
-from gateway.routing import least_queued_seconds
 from gateway.upstream import passing_on
 from imagegen.v1.common_pb2 import ImageEmbeddings, Phase, Queued, Receipt, Tier
 from imagegen.v1.decoder_pb2 import (
@@ -30,30 +29,19 @@ from serving.requests import RunningRequest
 _DRAWN_SEEDS = 2**32  # short enough to be typed again
 
 
-@dataclass(frozen=True)
-class Tiers:
-    """What is behind the gateway."""
-
-    prior: PriorPool
-    decoder: DecoderPool
-    encoder: PromptEncoder
-
-
 class Img2ImgJob:
     """One request and what has become of it so far."""
 
     def __init__(
         self,
-        tiers: Tiers,
+        backend: Backend,
         stream_request: StreamImg2ImgRequest,
         running: RunningRequest,
         time_remaining: Callable[[], float | None],
-        checkpoint_every_steps: int,
     ) -> None:
-        self._tiers = tiers
+        self._backend = backend
         self._request = stream_request.request
         self._preview_every_steps = stream_request.preview_every_steps
-        self._checkpoint_every_steps = checkpoint_every_steps
         self._running = running
         self._time_remaining = time_remaining
         self._arrival = time.monotonic()
@@ -64,44 +52,54 @@ class Img2ImgJob:
         _check(self._request)
         if not self._request.params.HasField("seed"):
             self._request.params.seed = draw_seed()
-        yield self._queued()
-        if self._request.HasField("embeddings"):
+        to_prior = None if self._request.HasField("embeddings") else _prior_request(self._request)
+        demand = self._backend.demand(
+            to_prior, self._request.params, self._request.priority, remaining_seconds=self._time_remaining()
+        )
+        with self._backend.admit(demand) as ticket:
+            yield self._queued(demand)
             embeddings, receipt = self._request.embeddings, Receipt()
-        else:
-            encoded = await self._encode_prompt()
-            embeddings, receipt = encoded.embeddings, encoded.receipt
-            yield _prompt_encoded(receipt)
-        async with aclosing(self._denoise(embeddings, receipt)) as events:
-            async for event in events:
-                yield event
+            if to_prior is not None:
+                ticket.sent(Tier.TIER_PRIOR)
+                encoded = await self._encode_prompt(to_prior, demand.seconds[Tier.TIER_DECODER])
+                embeddings, receipt = encoded.embeddings, encoded.receipt
+                yield _prompt_encoded(receipt)
+            ticket.sent(Tier.TIER_DECODER)
+            async with aclosing(self._denoise(embeddings, receipt)) as events:
+                async for event in events:
+                    yield event
 
-    def _queued(self) -> StreamImg2ImgResponse:
-        needs_prior = not self._request.HasField("embeddings")
-        tier = Tier.TIER_PRIOR if needs_prior else Tier.TIER_DECODER
-        waits = [least_queued_seconds(self._tiers.decoder.views())]
-        if needs_prior:
-            waits.append(least_queued_seconds(self._tiers.prior.views()))
-        queued = Queued(request_id=self._request.request_id, tier=tier, estimated_wait_seconds=sum(waits))
+    def _queued(self, demand: Demand) -> StreamImg2ImgResponse:
+        tier = Tier.TIER_DECODER if self._request.HasField("embeddings") else Tier.TIER_PRIOR
+        wait_seconds = self._backend.wait_seconds(demand.seconds)
+        queued = Queued(request_id=self._request.request_id, tier=tier, estimated_wait_seconds=wait_seconds)
         return StreamImg2ImgResponse(queued=queued)
 
-    async def _encode_prompt(self) -> PriorServiceEncodePromptResponse:
+    async def _encode_prompt(
+        self, request: PriorServiceEncodePromptRequest, decoder_seconds: float
+    ) -> PriorServiceEncodePromptResponse:
         self._running.phase = Phase.PHASE_ENCODING
-        request = _prior_request(self._request)
         seed_field = "prior.seed" if self._request.prior.HasField("seed") else "params.seed"
         # The prior speaks of its own request.
         names = {"params.seed": seed_field, "params": "prior", "num_embeddings": "params.num_images"}
+
+        def time_remaining() -> float | None:
+            """The prior may have the time that the decoder will not need."""
+            remaining_seconds = self._time_remaining()
+            return None if remaining_seconds is None else max(remaining_seconds - decoder_seconds, 0.0)
+
         with passing_on(self._running, names):
-            return await self._tiers.encoder.encode(request, self._time_remaining)
+            return await self._backend.encoder.encode(request, time_remaining)
 
     async def _denoise(
         self, embeddings: ImageEmbeddings, receipt: Receipt
     ) -> AsyncGenerator[StreamImg2ImgResponse, None]:
         self._running.phase = Phase.PHASE_QUEUED
         decoding = Decoding(
-            self._tiers.decoder,
+            self._backend.decoder,
             _decoder_request(self._request, embeddings),
             self._preview_every_steps,
-            self._checkpoint_every_steps,
+            self._backend.checkpoint_every_steps,
             self._time_remaining,
         )
         with passing_on(self._running):

@@ -2,8 +2,8 @@
 
 from importlib import metadata
 
-from gateway.img2img import Tiers
-from gateway.routing import Standing, least_queued_seconds
+from gateway.backend import Backend
+from gateway.routing import Standing
 from gateway.tiers import InfoT, StubT
 from gateway.workers import WorkerPool
 from imagegen.v1.gateway_pb2 import GetServerInfoResponse, WorkerInfo, WorkerState
@@ -16,15 +16,15 @@ _STATES = {
 }
 
 
-def server_info(tiers: Tiers) -> GetServerInfoResponse:
+def server_info(backend: Backend) -> GetServerInfoResponse:
     """Models and workers as they are now; a tier of which no worker was ever reached has no model."""
     return GetServerInfoResponse(
         version=_version(),
-        prior=tiers.prior.info,
-        decoder=tiers.decoder.info,
-        workers=[*_workers(tiers.prior), *_workers(tiers.decoder)],
-        caches=[tiers.encoder.cache_status()],
-        estimated_wait_seconds=sum(least_queued_seconds(pool.views()) for pool in (tiers.prior, tiers.decoder)),
+        prior=backend.prior.info,
+        decoder=backend.decoder.info,
+        workers=[*_workers(backend.prior), *_workers(backend.decoder)],
+        caches=[backend.encoder.cache_status()],
+        estimated_wait_seconds=backend.wait_seconds((backend.prior.tier, backend.decoder.tier)),
     )
 
 

@@ -7,7 +7,7 @@ the worker's own report includes a call, so they may be rough.
 from collections.abc import Sequence
 
 from imagegen.v1.common_pb2 import Bucket
-from imagegen.v1.decoder_pb2 import DecoderInfo, DecoderServiceImg2ImgRequest, Img2ImgParams
+from imagegen.v1.decoder_pb2 import DecoderInfo, Img2ImgParams
 from imagegen.v1.prior_pb2 import PriorInfo, PriorParams
 
 # A receipt that says slower counts for little: the device may have been shared.
@@ -42,11 +42,11 @@ class Pace:
             self._fixed_seconds = _faster(self._fixed_seconds, fixed_seconds)
 
 
-def decoder_units(request: DecoderServiceImg2ImgRequest, info: DecoderInfo) -> float:
+def decoder_units(request: Img2ImgParams, info: DecoderInfo) -> float:
     """The work of a decoder's request: rows × steps × evaluations × pixels."""
     params = Img2ImgParams()
     params.CopyFrom(info.defaults)
-    params.MergeFrom(request.params)
+    params.MergeFrom(request)
     evaluations = 2 if params.guidance_scale > 1 else 1
     return params.num_images * int(params.num_inference_steps * params.strength) * evaluations * _pixels(params, info)
 

@@ -4,21 +4,25 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from gateway.img2img import Img2ImgJob, Tiers, draw_seed
+from gateway.admission import Demand
+from gateway.backend import Backend
+from gateway.img2img import Img2ImgJob, draw_seed
 from gateway.info import server_info
 from gateway.pace import prior_units
 from gateway.tenant_metadata import tenant_metadata
 from gateway.upstream import passing_on
 from gateway.workers import Journey
 from imagegen.v1 import gateway_pb2, gateway_pb2_grpc
-from imagegen.v1.common_pb2 import Phase
+from imagegen.v1.common_pb2 import Phase, Tier
 from imagegen.v1.prior_pb2 import PriorInfo, PriorServiceEncodePromptRequest, PriorServiceInterpolateRequest
 from serving.requests import RunningRequests
+from serving.tenants import current_tenant
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -26,10 +30,9 @@ MessageT = TypeVar("MessageT", bound=Message)
 class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
     """The methods of ImageService."""
 
-    def __init__(self, tiers: Tiers, running: RunningRequests, checkpoint_every_steps: int) -> None:
-        self._tiers = tiers
+    def __init__(self, backend: Backend, running: RunningRequests) -> None:
+        self._backend = backend
         self._running = running
-        self._checkpoint_every_steps = checkpoint_every_steps
 
     async def Img2Img(
         self,
@@ -67,8 +70,10 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         if not request.params.HasField("seed"):
             request.params.seed = draw_seed()
         to_prior = _as(PriorServiceEncodePromptRequest, request)
-        with passing_on(running):
-            answer = await self._tiers.encoder.encode(to_prior, context.time_remaining)
+        demand = self._backend.demand(to_prior, None, request.priority, remaining_seconds=context.time_remaining())
+        with self._backend.admit(demand) as ticket, passing_on(running):
+            ticket.sent(Tier.TIER_PRIOR)
+            answer = await self._backend.encoder.encode(to_prior, context.time_remaining)
         answer.receipt.total_seconds = time.monotonic() - arrival
         return _as(gateway_pb2.EncodePromptResponse, answer)
 
@@ -82,9 +87,14 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         running = self._running[request.request_id]
         running.phase = Phase.PHASE_ENCODING
         to_prior = _as(PriorServiceInterpolateRequest, request)
-        journey: Journey[PriorInfo] = Journey(lambda info: prior_units(len(request.items), request.params, info))
-        with passing_on(running):
-            answer, _ = await self._tiers.prior.ask(
+        # Each text is encoded, and one for the negative embedding.
+        units = partial(prior_units, len(request.items) + 1, request.params)
+        seconds = {Tier.TIER_PRIOR: self._backend.prior.seconds(units)}
+        demand = Demand(current_tenant.get(), request.priority, seconds, context.time_remaining())
+        journey: Journey[PriorInfo] = Journey(units)
+        with self._backend.admit(demand) as ticket, passing_on(running):
+            ticket.sent(Tier.TIER_PRIOR)
+            answer, _ = await self._backend.prior.ask(
                 lambda stub: stub.Interpolate(to_prior, timeout=context.time_remaining(), metadata=tenant_metadata()),
                 journey,
             )
@@ -107,13 +117,13 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         context: "grpc.aio.ServicerContext[gateway_pb2.GetServerInfoRequest, gateway_pb2.GetServerInfoResponse]",
     ) -> gateway_pb2.GetServerInfoResponse:
         """Tells models, defaults, limits and the workers."""
-        return server_info(self._tiers)
+        return server_info(self._backend)
 
     def _job(
         self, request: gateway_pb2.StreamImg2ImgRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> Img2ImgJob:
         running = self._running[request.request.request_id]
-        return Img2ImgJob(self._tiers, request, running, context.time_remaining, self._checkpoint_every_steps)
+        return Img2ImgJob(self._backend, request, running, context.time_remaining)
 
 
 def _as(message_class: type[MessageT], message: Message) -> MessageT:

@@ -41,6 +41,7 @@ class Worker(Generic[StubT, InfoT]):
         api: how to talk to it.
         channel: the way there; closed by `close`.
         progress_timeout_seconds: how long it may get no further while it has work.
+        tell_queued_seconds: told what it holds whenever it reports.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Worker(Generic[StubT, InfoT]):
         api: TierApi[StubT, InfoT],
         channel: grpc.aio.Channel,
         progress_timeout_seconds: float,
+        tell_queued_seconds: Callable[[float], None],
     ) -> None:
         self.address = address
         self.stub = api.make_stub(channel)
@@ -59,6 +61,7 @@ class Worker(Generic[StubT, InfoT]):
         self._api = api
         self._channel = channel
         self._timeout_seconds = progress_timeout_seconds
+        self._tell_queued_seconds = tell_queued_seconds
         self._generation = 0
         self._connected = False
         self._hangs = False
@@ -193,6 +196,7 @@ class Worker(Generic[StubT, InfoT]):
             self.progressed()  # more work says nothing: it would come to one that stands still, too
         self.status = status
         self._work.report(status.queued_work_seconds)
+        self._tell_queued_seconds(status.queued_work_seconds)
         self._met.set()
 
     def _note_absence(self, error: str) -> None:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import grpc
@@ -117,9 +118,16 @@ class WorkerPool(Generic[StubT, InfoT]):
             self._leave(address)
         for address, name in addresses.items():
             if address not in self._workers:
-                worker = Worker(address, self._api, self._open_channel(address, name), self._progress_timeout_seconds)
+                tell = partial(self._metrics.worker_work, self.tier, address)
+                tell(0.0)
+                channel = self._open_channel(address, name)
+                worker = Worker(address, self._api, channel, self._progress_timeout_seconds, tell)
                 self._workers[address] = worker
                 self._following[address] = asyncio.create_task(worker.follow())
+
+    def seconds(self, units: Callable[[InfoT], float]) -> float:
+        """Device seconds of a call at the fastest worker there is; 0 where that is not known."""
+        return min((worker.seconds(units) for worker in self._workers.values() if worker.info is not None), default=0.0)
 
     def views(self, units: Callable[[InfoT], float] | None = None) -> list[WorkerView]:
         """The table that routing and admission go by."""
@@ -181,6 +189,7 @@ class WorkerPool(Generic[StubT, InfoT]):
 
     def _leave(self, address: str, *, at_once: bool = False) -> None:
         worker, following = self._workers.pop(address), self._following.pop(address)
+        self._metrics.worker_gone(self.tier, address)
 
         async def leave() -> None:
             if not at_once:

@@ -108,6 +108,17 @@ class QueueFullError(ServiceError):
         )
 
 
+class TenantLimitError(ServiceError):
+    """The tenant has as much waiting and running as it may."""
+
+    reason = ErrorReason.ERROR_REASON_TENANT_LIMIT
+
+    def __init__(self, tenant: str, limit: str, retry_after_seconds: float) -> None:
+        super().__init__(
+            f"tenant {tenant} may have {limit}", metadata={"tenant": tenant}, retry_after_seconds=retry_after_seconds
+        )
+
+
 class DeadlineUnreachableError(ServiceError):
     """The work cannot be done in the time left."""
 

@@ -37,6 +37,8 @@ class FakeWorker:
         stopped: set when a waiting request was cancelled.
         metadata: what the last request came with.
         status: what those who watch are told; `report` changes it.
+        asked: how often it was asked what it is.
+        buckets: what it has measured.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -52,6 +54,9 @@ class FakeWorker:
         self._error_of_the_released: Exception | None = None
         self.status = common_pb2.WorkerStatus(worker=name)
         self._changed = asyncio.Event()
+        self._watches = 0
+        self.asked = 0
+        self.buckets: list[common_pb2.Bucket] = []
 
     def report(self, **status: Any) -> None:
         """Tells those who watch."""
@@ -62,8 +67,14 @@ class FakeWorker:
     def drain(self) -> None:
         self.report(draining=True)
 
+    def hang_up(self) -> None:
+        """Ends the streams of those who watch."""
+        self._watches += 1
+        self.report()
+
     async def statuses(self) -> AsyncGenerator[common_pb2.WorkerStatus, None]:
-        while True:
+        watch = self._watches
+        while watch == self._watches:
             changed = self._changed
             yield self.status
             await changed.wait()
@@ -185,7 +196,9 @@ class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> decoder_pb2.DecoderServiceGetModelResponse:
         model = common_pb2.ModelInfo(id="fake-decoder", embedding_dim=DIM, digest="d")
-        return decoder_pb2.DecoderServiceGetModelResponse(decoder=decoder_pb2.DecoderInfo(model=model))
+        self.asked += 1
+        info = decoder_pb2.DecoderInfo(model=model, buckets=self.buckets)
+        return decoder_pb2.DecoderServiceGetModelResponse(decoder=info)
 
     async def WatchStatus(
         self, request: Any, context: Any

@@ -14,7 +14,6 @@ from gateway.sent_work import SentWork
 from imagegen.v1.common_pb2 import Bucket, Receipt, WorkerUse
 from imagegen.v1.decoder_pb2 import (
     DecoderInfo,
-    DecoderServiceImg2ImgRequest,
     Img2ImgLimits,
     Img2ImgParams,
     Progress,
@@ -71,7 +70,7 @@ def test_the_pace_is_learnt_and_is_that_of_an_undisturbed_device() -> None:
     ],
 )
 def test_a_decoders_work_is_counted_with_the_checkpoints_defaults(params: Img2ImgParams, units: float) -> None:
-    assert decoder_units(DecoderServiceImg2ImgRequest(params=params), DECODER) == units
+    assert decoder_units(params, DECODER) == units
 
 
 def test_a_priors_work_is_counted_with_the_checkpoints_defaults() -> None:

@@ -43,6 +43,7 @@ EXAMPLES = [
     errors.CheckpointOfAnotherModelError("a", "b"),
     errors.RequestIdInUseError("r"),
     QueueFullError(retry_after_seconds=1.5, estimated_wait_seconds=3),
+    errors.TenantLimitError("t", "one request at once", 1),
     errors.DeadlineUnreachableError(estimated_seconds=3, remaining_seconds=1, retry_after_seconds=1),
     errors.DeadlinePassedError(Phase.PHASE_QUEUED),
     errors.CancelledByIdError("r", Phase.PHASE_DENOISING),
