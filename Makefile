@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test lint format protos golden full-size bench-overhead clean
+.PHONY: help demo demo-quality test go-test lint format protos golden full-size bench-overhead clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,19 @@ demo: $(INSTALLED) ## Install, start the three tiers, send the sketch, write the
 
 test: $(INSTALLED_DEV) ## Run the whole test suite.
 	$(BIN)/pytest
+
+# The servers that the Go tests start are this checkout's.
+ifeq ($(shell command -v go),)
+go-test: ## Test the Go client: vet, staticcheck, races, leaked goroutines, real servers.
+	@echo "go-test: NOT RUN: there is no Go toolchain here; install Go 1.26 or later" >&2
+	@test "$$CI" != true
+else
+go-test: $(INSTALLED_DEV)
+	cd clients/go && test -z "$$(gofmt -l . | tee /dev/stderr)"
+	cd clients/go && go vet ./...
+	cd clients/go && go tool -modfile=tools.mod staticcheck ./...
+	cd clients/go && KANDINSKY_COMMAND=$(abspath $(BIN)/kandinsky) go test -race -count=1 ./...
+endif
 
 lint: $(INSTALLED_DEV) ## Style, types, protos; changes nothing.
 	$(BIN)/ruff check

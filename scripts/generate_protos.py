@@ -1,7 +1,8 @@
 """Generates the stubs in clients/python/imagegen and clients/go/gen from protos/.
 
-With --check it writes nothing: it compares them with what it would write and fails, naming the files that differ. The Go
-stubs need the Go toolchain; where it is missing they are left alone and a line says so, but under CI that is a failure.
+With --check it writes nothing: it compares them with what it would write and fails, naming the files that differ. The
+Go stubs need the Go toolchain; where it is missing they are left alone and a line says so, but under CI that is a
+failure.
 """
 
 import argparse

@@ -90,6 +90,7 @@ func TestACancelledContextStopsTheRequestAndIsWhatTheErrorIs(t *testing.T) {
 	fake := &fakeGateway{hold: true, events: []*imagegenv1.StreamImg2ImgResponse{event(&imagegenv1.Queued{})}}
 	client := connect(t, Config{Servers: []string{serve(t, fake)}})
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var failed error
 	for _, err := range client.StreamImg2Img(ctx, Img2ImgRequest{Image: anyPNG}) {
 		cancel()
