@@ -8,11 +8,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from decoder_server.fields import FIELDS
-from imagegen.v1.common_pb2 import Phase
-from kandinsky.decoder_model import DecoderModel
-from kandinsky.img2img import Img2ImgRequest, finish, start
+from imagegen.v1.common_pb2 import CacheStatus, Phase
+from kandinsky.decoder_model import DecoderModel, DecoderTexts
+from kandinsky.img2img import Img2ImgRequest, finish, start, texts_of
 from kandinsky.rows import Row, resume_row, step_rows
 from worker.errors import told_to_client
+from worker.jobs import tried
+from worker.texts import TextCache
 
 _Latents = npt.NDArray[np.float32]
 
@@ -69,22 +71,34 @@ class DecoderState:
 
 
 class DecoderActions:
-    """The engine's actions on one loaded decoder."""
+    """The engine's actions on one loaded decoder.
 
-    def __init__(self, model: DecoderModel) -> None:
+    Args:
+        model: the decoder.
+        text_cache_bytes: memory for encoded texts.
+    """
+
+    def __init__(self, model: DecoderModel, text_cache_bytes: int) -> None:
         self._model = model
+        # One at a time: a text's encoding, to its last bit, does not depend on what else came.
+        self._texts = TextCache[DecoderTexts](model.encode_texts, (1,), text_cache_bytes)
 
-    def encode(self, origin: DecoderInput) -> list[DecoderState]:
-        """Texts and picture into rows, some of them taken up where another worker stopped."""
-        with told_to_client(FIELDS, Phase.PHASE_ENCODING):
-            started = start(self._model, origin.request, origin.image)
-            rows = [_resumed(row, origin.resume_from.get(index)) for index, row in enumerate(started.rows)]
-        origin.truncated.update(started.truncated)
-        return [DecoderState(origin, row) for row in rows]
+    @property
+    def compilations(self) -> int:
+        """How many graphs have been compiled."""
+        return self._model.compilations
 
-    def step(self, states: Sequence[DecoderState]) -> list[DecoderState]:
+    def caches(self) -> list[CacheStatus]:
+        """How the encoded texts are doing."""
+        return [self._texts.status()]
+
+    def encode(self, requests: Sequence[DecoderInput]) -> list[list[DecoderState] | Exception]:
+        """Texts and pictures into rows, some of them taken up where another worker stopped."""
+        return [tried(self._start, origin) for origin in requests]
+
+    def step(self, states: Sequence[DecoderState], size: int) -> list[DecoderState]:
         """One more step of rows of one shape."""
-        rows = step_rows(self._model, [state.row for state in states])
+        rows = step_rows(self._model, [state.row for state in states], size)
         rows[0].latents.asnumpy()  # MindSpore only queues operators; an action ends when the device has
         return [
             replace(state, row=row, snapshot=_snapshot(state.origin, row))
@@ -95,6 +109,16 @@ class DecoderActions:
         """The picture of a row that is done."""
         with told_to_client(FIELDS, Phase.PHASE_DECODING):
             return finish(self._model, state.origin.request, state.row)
+
+    def _start(self, origin: DecoderInput) -> list[DecoderState]:
+        with told_to_client(FIELDS, Phase.PHASE_ENCODING):
+            wanted = texts_of(origin.request).values()
+            encoded = self._texts.encode(wanted)
+            texts = DecoderTexts.join([encoded[text] for text in wanted])
+            started = start(self._model, origin.request, origin.image, texts)
+            rows = [_resumed(row, origin.resume_from.get(index)) for index, row in enumerate(started.rows)]
+        origin.truncated.update(started.truncated)
+        return [DecoderState(origin, row) for row in rows]
 
 
 def _resumed(row: Row, resumption: Resumption | None) -> Row:

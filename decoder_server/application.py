@@ -7,19 +7,22 @@ from decoder_server.actions import DecoderActions
 from decoder_server.config import DecoderConfig
 from decoder_server.engine import DecoderEngine
 from decoder_server.service import DecoderService, Serving
+from decoder_server.sizes import ServedSizes, limits_of
 from decoder_server.warm_up import warm_up
 from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.decoder_pb2_grpc import add_DecoderServiceServicer_to_server
-from kandinsky.decoder_model import DECODER_COMPONENTS, load_decoder
+from kandinsky.decoder_model import DECODER_COMPONENTS, DecoderModel, load_decoder
+from kandinsky.img2img import working_size_px
 from kandinsky.preview import fit_preview
 from serving.access import told_by_gateway
-from serving.batching.limits import Limits
+from serving.batching.work import Shape
 from serving.device_thread import DeviceThread
 from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 from worker.engine import Engine
 from worker.loading import load_model
+from worker.reporting import report
 from worker.service import worker_name
 
 _SERVICE = "imagegen.v1.DecoderService"
@@ -27,7 +30,7 @@ _SERVICE = "imagegen.v1.DecoderService"
 
 def build(config: DecoderConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
-    device, running = DeviceThread(), RunningRequests()
+    device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
     service = DecoderService(config, running)
     engines: list[DecoderEngine] = []
     working: list[asyncio.Task[None]] = []
@@ -36,14 +39,17 @@ def build(config: DecoderConfig) -> Application:
         load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
         loaded = await device.run(load)
         projection = await device.run(fit_preview, loaded.model)
-        engine: DecoderEngine = Engine(
-            worker_name(), DecoderActions(loaded.model), device, Limits(), config.max_queue_seconds
-        )
+        shapes, sizes = _shapes(config, loaded.model), config.step_sizes
+        actions = DecoderActions(loaded.model, config.text_cache_bytes)
+        limits = limits_of(shapes, sizes)
+        engine: DecoderEngine = Engine(worker_name(), actions, device, metrics, limits, config.max_queue_seconds)
         engines.append(engine)
-        working.append(asyncio.create_task(engine.run()))
         if config.warm_up:
-            await warm_up(engine, loaded.model)
-        service.start(Serving(loaded.model, loaded.info, engine, projection))
+            await warm_up(engine, actions, device, loaded.model, shapes, sizes)
+        engine.ready()
+        working.extend((asyncio.create_task(engine.run()), asyncio.create_task(report(engine, metrics))))
+        served = ServedSizes(shapes, config.max_other_sizes)
+        service.start(Serving(loaded.model, loaded.info, engine, projection, served))
 
     def drain() -> None:
         for engine in engines:
@@ -63,6 +69,12 @@ def build(config: DecoderConfig) -> Application:
         warm_up=start,
         close=close,
         drain=drain,
-        metrics=WorkerMetrics(),
+        metrics=metrics,
         tenant_of=told_by_gateway,
     )
+
+
+def _shapes(config: DecoderConfig, model: DecoderModel) -> list[Shape]:
+    """The working sizes to compile: those of the flags, or the model's own."""
+    sizes_px = config.sizes_px or [model.default_size_px]
+    return list(dict.fromkeys(Shape(*working_size_px(model, width, height)) for width, height in sizes_px))

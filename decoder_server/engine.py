@@ -6,20 +6,16 @@ from typing import TypeAlias
 from PIL import Image
 
 from decoder_server.actions import DecoderInput, DecoderState
-from imagegen.v1.common_pb2 import Priority
 from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest
 from kandinsky.decoder_model import DecoderModel
-from kandinsky.img2img import working_size_px
+from kandinsky.img2img import Img2ImgRequest, working_size_px
 from kandinsky.schedulers.img2img import steps_run
 from serving.batching import work
+from serving.tenants import current_tenant
 from worker.engine import Engine
+from worker.service import PRIORITIES
 
 DecoderEngine: TypeAlias = Engine[DecoderInput, DecoderState, Image.Image]
-
-_PRIORITIES = {
-    Priority.PRIORITY_HIGH: work.Priority.HIGH,
-    Priority.PRIORITY_LOW: work.Priority.LOW,
-}
 
 
 def planned(
@@ -38,15 +34,22 @@ def planned(
         arrival_seconds: when it came, by the engine's clock.
         deadline_seconds: how long after that it must be done; None for no limit.
     """
-    request = origin.request
+    request, tenant = origin.request, current_tenant.get()
     return work.Request(
         request_id=message.request_id,
-        shape=work.Shape(*working_size_px(model, request.width, request.height)),
+        shape=shape_of(request, model),
         evaluations=2 if request.guided else 1,
         arrival_seconds=arrival_seconds,
         deadline_seconds=math.inf if deadline_seconds is None else arrival_seconds + deadline_seconds,
-        priority=_PRIORITIES.get(message.priority, work.Priority.NORMAL),
+        tenant=tenant.id,
+        weight=tenant.weight,
+        priority=PRIORITIES.get(message.priority, work.Priority.NORMAL),
     )
+
+
+def shape_of(request: Img2ImgRequest, model: DecoderModel) -> work.Shape:
+    """The size that a request's rows work at."""
+    return work.Shape(*working_size_px(model, request.width, request.height))
 
 
 def steps_left(origin: DecoderInput) -> list[int]:

@@ -1,16 +1,22 @@
 """What the decoder tells of itself: model, defaults, limits."""
 
+from collections.abc import Sequence
+
 from decoder_server.config import MIN_SIDE_PX, DecoderConfig
 from decoder_server.parsing import SCHEDULER_TYPES
-from imagegen.v1.common_pb2 import ModelInfo
+from imagegen.v1.common_pb2 import Bucket, ModelInfo
 from imagegen.v1.decoder_pb2 import DecoderInfo, ImageFormat, Img2ImgLimits, Img2ImgParams, ResizeMode
 from kandinsky.decoder_model import PROMPT_TOKENS, DecoderModel
 
 
-def decoder_info(model: DecoderModel, info: ModelInfo, config: DecoderConfig) -> DecoderInfo:
+def decoder_info(model: DecoderModel, info: ModelInfo, config: DecoderConfig, buckets: Sequence[Bucket]) -> DecoderInfo:
     """GetModel's answer."""
     return DecoderInfo(
-        model=info, defaults=_defaults(model), limits=_limits(model, config), prior_digests=config.prior_digests
+        model=info,
+        defaults=_defaults(model),
+        limits=_limits(model, config),
+        buckets=buckets,
+        prior_digests=config.prior_digests,
     )
 
 

@@ -11,7 +11,7 @@ from imagegen.v1.common_pb2 import Receipt, Tier, WorkerUse
 from imagegen.v1.decoder_pb2 import EncodedImage, Img2ImgResult
 from kandinsky.images import OutputFormat, write_image
 from serving.batching.work import Stage
-from worker.engine import Job
+from worker.jobs import Job
 from worker.service import truncations
 
 DecoderJob = Job[DecoderInput, DecoderState, Image.Image]

@@ -10,12 +10,13 @@ import grpc
 
 from decoder_server.actions import DecoderInput
 from decoder_server.config import DecoderConfig
-from decoder_server.engine import DecoderEngine, planned, steps_left
+from decoder_server.engine import DecoderEngine, planned, shape_of, steps_left
 from decoder_server.info import decoder_info
 from decoder_server.news import Asked, Reporter
 from decoder_server.parsing import parse
 from decoder_server.result import write_result
 from decoder_server.resume import parse_resumptions
+from decoder_server.sizes import ServedSizes
 from imagegen.v1.common_pb2 import ModelInfo, Phase, Queued, Tier, WorkerUse
 from imagegen.v1.decoder_pb2 import (
     DecoderServiceCancelRequest,
@@ -42,12 +43,13 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 
 @dataclass(frozen=True)
 class Serving:
-    """What calls are answered with: a loaded model and its engine."""
+    """What calls are answered with: a loaded model, its engine, how previews are made, and the sizes it works at."""
 
     model: DecoderModel
     info: ModelInfo
     engine: DecoderEngine
     projection: PreviewProjection
+    sizes: ServedSizes
 
 
 class DecoderService(DecoderServiceServicer):
@@ -112,9 +114,9 @@ class DecoderService(DecoderServiceServicer):
         self, request: DecoderServiceGetModelRequest, context: _Context
     ) -> DecoderServiceGetModelResponse:
         """Tell what is loaded."""
-        return DecoderServiceGetModelResponse(
-            decoder=decoder_info(self._serving.model, self._serving.info, self._config)
-        )
+        serving = self._serving
+        buckets = serving.engine.buckets(evaluations=2)
+        return DecoderServiceGetModelResponse(decoder=decoder_info(serving.model, serving.info, self._config, buckets))
 
     async def WatchStatus(  # noqa: N802 - the rpc's name
         self, request: DecoderServiceWatchStatusRequest, context: _Context
@@ -127,6 +129,7 @@ class DecoderService(DecoderServiceServicer):
     async def _parse(self, message: DecoderServiceStreamImg2ImgRequest) -> tuple[DecoderInput, OutputFormat, Asked]:
         model, info = self._serving.model, self._serving.info
         request, output_format = parse(message.request, model, self._config)
+        self._serving.sizes.admit(shape_of(request, model))
         resume_from = parse_resumptions(message.resume_from, request, model, info.digest)
         asked = Asked(message.preview_every_steps, message.checkpoint_every_steps)
         with told_to_client({}, Phase.PHASE_QUEUED):

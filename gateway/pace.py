@@ -4,6 +4,7 @@ Work is counted in units: network evaluations × pixels for decoders, evaluation
 the worker's own report includes a call, so they may be rough.
 """
 
+import math
 from collections.abc import Sequence
 
 from imagegen.v1.common_pb2 import Bucket
@@ -48,7 +49,10 @@ def decoder_units(request: Img2ImgParams, info: DecoderInfo) -> float:
     params.CopyFrom(info.defaults)
     params.MergeFrom(request)
     evaluations = 2 if params.guidance_scale > 1 else 1
-    return params.num_images * int(params.num_inference_steps * params.strength) * evaluations * _pixels(params, info)
+    steps = params.num_inference_steps * params.strength
+    if not math.isfinite(steps):
+        return 0.0  # the worker refuses it
+    return params.num_images * int(steps) * evaluations * _pixels(params, info)
 
 
 def prior_units(count: int, request: PriorParams, info: PriorInfo) -> float:

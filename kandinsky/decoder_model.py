@@ -6,16 +6,16 @@ Everything here runs on the device and so belongs on one thread; loops and polic
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.defaults import DecoderDefaults, read_decoder_defaults
 from kandinsky.errors import ConfigError, NonFiniteError
+from kandinsky.graph import Graph
 from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_tokens
 from kandinsky.networks.movq import Movq, MovqConfig
 from kandinsky.networks.unet import UNet
@@ -63,6 +63,27 @@ class DecoderTexts:
     hidden_states: Tensor
     truncated: tuple[str, ...]
 
+    def take(self, index: Sequence[int]) -> "DecoderTexts":
+        """The texts at these places, in this order."""
+        rows = list(index)
+        return DecoderTexts(self.embeds[rows], self.hidden_states[rows], tuple(self.truncated[row] for row in rows))
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds of the device's memory."""
+        return sum(tensor.nbytes for tensor in (self.embeds, self.hidden_states))
+
+    @classmethod
+    def join(cls, texts: "Sequence[DecoderTexts]") -> "DecoderTexts":
+        """Encoded texts one after another."""
+        if len(texts) == 1:
+            return texts[0]
+        return cls(
+            ops.cat([each.embeds for each in texts], 0),
+            ops.cat([each.hidden_states for each in texts], 0),
+            tuple(cut for each in texts for cut in each.truncated),
+        )
+
 
 @dataclass(frozen=True)
 class DecoderModel:
@@ -76,11 +97,11 @@ class DecoderModel:
     scheduler_type: SchedulerType
     defaults: DecoderDefaults
     runtime: Runtime
-    _encode_text: Any
-    _encode_image: Any
-    _decode_image: Any
-    _condition: Any
-    step: Any
+    _encode_text: Graph
+    _encode_image: Graph
+    _decode_image: Graph
+    _condition: Graph
+    step: Graph
     """(latents, previous x0, timesteps, guidance_scales, coefficients, draw, added, *text) → (latents, x0), as
     `kandinsky.sampling.DecoderStep`."""
 
@@ -88,6 +109,12 @@ class DecoderModel:
     def components(self) -> tuple[Component, ...]:
         """The components that hold weights."""
         return (self.movq.component, self.text_encoder.component, self.unet.component)
+
+    @property
+    def compilations(self) -> int:
+        """How many graphs have been compiled."""
+        graphs = (self._encode_text, self._encode_image, self._decode_image, self._condition, self.step)
+        return sum(graph.compilations for graph in graphs)
 
     @property
     def embedding_dim(self) -> int:

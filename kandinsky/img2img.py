@@ -71,26 +71,38 @@ def check_request(model: DecoderModel, request: Img2ImgRequest) -> None:
             raise InputError(field, "holds NaN or infinity")
 
 
-def start(model: DecoderModel, request: Img2ImgRequest, image: Image.Image) -> Started:
+def texts_of(request: Img2ImgRequest) -> dict[str, str]:
+    """The texts that a request's conditioning is made of, by the field's name, the negative one first."""
+    fields = {"negative_prompt": request.negative_prompt} if request.guided else {}
+    return {**fields, "prompt": request.prompt}
+
+
+def start(
+    model: DecoderModel, request: Img2ImgRequest, image: Image.Image, texts: DecoderTexts | None = None
+) -> Started:
     """Encode texts and picture, add noise, and make a row for each image.
 
     Args:
         model: the decoder.
         request: the values; checked here.
         image: the picture to start from, RGB.
+        texts: those of `texts_of`, in their order, where they are encoded already.
 
     Raises:
         InputError: see `check_request`.
     """
     check_request(model, request)
     schedule = decoder_schedule(model.scheduler, request.scheduler, request.steps, request.strength)
-    conditioning, truncated = _condition(model, request)
+    fields = texts_of(request)
+    texts = model.encode_texts(list(fields.values())) if texts is None else texts
+    conditioning = _condition(model, request, texts)
     latents = model.encode_image(_input_pixels(model, request, image))
     timestep = added_noise_timestep(model.scheduler, request.strength)
     rows = []
     for own, generator in zip(conditioning, generators(request.seed, request.num_images), strict=True):
         noised = add_noise(latents, standard_normal(generator, latents.shape), timestep)
         rows.append(start_row(noised, schedule, own, generator))
+    truncated = {field: cut for field, cut in zip(fields, texts.truncated, strict=True) if cut}
     return Started(tuple(rows), truncated)
 
 
@@ -117,18 +129,14 @@ def _input_pixels(model: DecoderModel, request: Img2ImgRequest, image: Image.Ima
     return to_pixels(fit_image(image, width, height, ResizeMode.STRETCH))
 
 
-def _condition(model: DecoderModel, request: Img2ImgRequest) -> tuple[list[Conditioning], dict[str, str]]:
-    """Each image's conditioning, and the cut ends of the texts.
+def _condition(model: DecoderModel, request: Img2ImgRequest, texts: DecoderTexts) -> list[Conditioning]:
+    """Each image's conditioning.
 
     One image at a time: shapes, and so compiled graphs and roundings, do not depend on how many images there are.
     """
-    fields = {"negative_prompt": request.negative_prompt} if request.guided else {}
-    fields["prompt"] = request.prompt
-    texts = model.encode_texts(list(fields.values()))
-    truncated = {field: cut for field, cut in zip(fields, texts.truncated, strict=True) if cut}
     distinct = max(len(request.image_embeds), len(request.negative_image_embeds) if request.guided else 1)
     own = [_condition_image(model, request, texts, index) for index in range(distinct)]
-    return own if distinct == request.num_images else own * request.num_images, truncated
+    return own if distinct == request.num_images else own * request.num_images
 
 
 def _condition_image(model: DecoderModel, request: Img2ImgRequest, texts: DecoderTexts, index: int) -> Conditioning:

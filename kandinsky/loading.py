@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-import mindspore as ms
 import numpy as np
 import numpy.typing as npt
 from mindspore import nn
 
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
 from kandinsky.errors import ConfigError, DeviceError, InputError
+from kandinsky.graph import Graph
 from kandinsky.ops import Kernels
 from kandinsky.tokenizers import Tokens
 
@@ -49,14 +49,9 @@ class Runtime:
         if self.dtype not in _DTYPES:
             raise DeviceError(f"dtype {self.dtype!r} is not supported; supported: {', '.join(_DTYPES)}")
 
-    def graph(self, cell: nn.Cell) -> Callable[..., Any]:
-        """The cell's call as this runtime runs it.
-
-        A cell, not any of its methods: compiling a method other than `construct` makes MindSpore take it for the cell's
-        construct wherever the cell is called later.
-        """
-        run: Callable[..., Any] = ms.jit(cell.construct) if self.compiled else cell
-        return run
+    def graph(self, cell: nn.Cell) -> Graph:
+        """The cell's call as this runtime runs it."""
+        return Graph(cell, compiled=self.compiled)
 
 
 @dataclass(frozen=True)

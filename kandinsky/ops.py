@@ -4,8 +4,10 @@ A network never asks where it runs. It receives a `Kernels` table and calls its 
 and return the same shapes, so that CPU and Ascend run the same source.
 """
 
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import mindspore as ms
 from mindspore import Tensor, ops
@@ -141,3 +143,12 @@ def use_device(device: str, device_id: int = 0) -> Kernels:
         reason = str(error).strip().splitlines()[0].partition(". ")[0]
         raise DeviceError(f"device {device} {device_id} cannot be used: {reason}; try --device CPU") from error
     return kernels
+
+
+def device_memory_bytes() -> int:
+    """Memory that this process holds of its device; on a CPU, of the machine."""
+    if ms.get_context("device_target") == "CPU":
+        resident_pages = Path("/proc/self/statm").read_text().split()[1]
+        return int(resident_pages) * mmap.PAGESIZE
+    reserved: int = ms.runtime.memory_reserved()
+    return reserved

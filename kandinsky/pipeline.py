@@ -18,9 +18,11 @@ from kandinsky.images import ResizeMode, upright_rgb
 from kandinsky.img2img import Img2ImgRequest, finish, start
 from kandinsky.noise import generators
 from kandinsky.prior_model import PriorModel
-from kandinsky.prior_sampling import PriorJob, finish_prior, start_prior, step_prior
+from kandinsky.prior_sampling import PriorConditioning, condition_prior, finish_prior, start_prior, step_priors
 from kandinsky.rows import step_rows
 from kandinsky.schedulers.img2img import SchedulerType
+
+_Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,10 @@ def prior(
     """
     steps = model.defaults.prior_num_inference_steps if steps is None else steps
     scale = model.defaults.prior_guidance_scale if guidance_scale is None else guidance_scale
-    embeds, negatives = [], []
-    truncated: dict[str, str] = {}
-    for generator in generators(seed, num_embeddings):
-        job = _run(model, start_prior(model, prompt, negative_prompt, steps, scale, generator))
-        positive, negative = finish_prior(model, job)
-        embeds.append(positive)
-        negatives.append(negative)
-        truncated = job.truncated
-    return ImageEmbeddings(np.concatenate(embeds), np.concatenate(negatives), truncated)
+    conditioning = condition_prior(model, prompt, negative_prompt, scale)
+    made = [_sample(model, conditioning, steps, generator) for generator in generators(seed, num_embeddings)]
+    embeds, negatives = zip(*made, strict=True)
+    return ImageEmbeddings(np.concatenate(embeds), np.concatenate(negatives), conditioning.truncated)
 
 
 def interpolate(
@@ -111,11 +108,11 @@ def interpolate(
     (generator,) = generators(seed, 1)
     truncated: dict[str, str] = {}
 
-    def encode(text: str, field: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        job = _run(model, start_prior(model, text, negative_prior_prompt, steps, scale, generator))
-        if "prompt" in job.truncated:
-            truncated[field] = job.truncated["prompt"]
-        return finish_prior(model, job)
+    def encode(text: str, field: str) -> tuple[_Floats, _Floats]:
+        conditioning = condition_prior(model, text, negative_prior_prompt, scale)
+        if "prompt" in conditioning.truncated:
+            truncated[field] = conditioning.truncated["prompt"]
+        return _sample(model, conditioning, steps, generator)
 
     mix = np.zeros((1, model.embedding_dim), np.float32)
     for index, (item, weight) in enumerate(items):
@@ -195,7 +192,11 @@ def img2img(
     return [finish(model, request, row) for row in rows]
 
 
-def _run(model: PriorModel, job: PriorJob) -> PriorJob:
+def _sample(
+    model: PriorModel, conditioning: PriorConditioning, steps: int, generator: np.random.Generator
+) -> tuple[_Floats, _Floats]:
+    """An embedding and its negative, each (1, dim)."""
+    job = start_prior(model, conditioning, steps, generator)
     while not job.done:
-        job = step_prior(model, job)
-    return job
+        (job,) = step_priors(model, [job])
+    return finish_prior(model, job)

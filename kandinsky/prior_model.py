@@ -5,19 +5,20 @@ Everything here runs on the device and so belongs on one thread; loops and polic
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from PIL import Image
 
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.clip_image import ClipImageConfig, clip_pixels
 from kandinsky.defaults import PriorDefaults, read_prior_defaults
 from kandinsky.errors import NonFiniteError
+from kandinsky.graph import Graph
 from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_tokens
 from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
 from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
@@ -73,6 +74,23 @@ class PriorTexts:
             self.embeds[rows], self.hidden_states[rows], self.mask[rows], tuple(self.truncated[row] for row in rows)
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """What it holds of the device's memory."""
+        return sum(tensor.nbytes for tensor in (self.embeds, self.hidden_states, self.mask))
+
+    @classmethod
+    def join(cls, texts: "Sequence[PriorTexts]") -> "PriorTexts":
+        """Encoded texts one after another."""
+        if len(texts) == 1:
+            return texts[0]
+        return cls(
+            ops.cat([each.embeds for each in texts], 0),
+            ops.cat([each.hidden_states for each in texts], 0),
+            ops.cat([each.mask for each in texts], 0),
+            tuple(cut for each in texts for cut in each.truncated),
+        )
+
 
 @dataclass(frozen=True)
 class PriorModel:
@@ -86,9 +104,9 @@ class PriorModel:
     image_config: ClipImageConfig
     defaults: PriorDefaults
     runtime: Runtime
-    _encode_text: Any
-    _encode_image: Any
-    step: Any
+    _encode_text: Graph
+    _encode_image: Graph
+    step: Graph
     """(latents, timesteps, guidance_scales, coefficients, draw, text embeds, hidden states, mask) → latents, as
     `kandinsky.sampling.PriorStep`."""
 
@@ -96,6 +114,11 @@ class PriorModel:
     def components(self) -> tuple[Component, ...]:
         """The components that hold weights."""
         return (self.text_encoder.component, self.image_encoder.component, self.prior.component)
+
+    @property
+    def compilations(self) -> int:
+        """How many graphs have been compiled."""
+        return sum(graph.compilations for graph in (self._encode_text, self._encode_image, self.step))
 
     @property
     def embedding_dim(self) -> int:
@@ -117,15 +140,20 @@ class PriorModel:
         """
         return _finite(self._encode_image(Tensor(clip_pixels(image, self.image_config))), "CLIP's vision tower")
 
+    @cached_property
     def zero_embedding(self) -> npt.NDArray[np.float32]:
-        """The negative embedding where there is no negative prompt: CLIP's of a picture of zeros, (1, dim).
+        """The negative embedding where there is no negative prompt: CLIP's of a picture of zeros, (1, dim), read-only.
+
+        Computed when it is first asked for, on the device.
 
         Raises:
             NonFiniteError: the tower produced NaN or infinity.
         """
         side = self.image_encoder.config.image_size
         shape = (1, self.image_encoder.config.num_channels, side, side)
-        return _finite(self._encode_image(Tensor(np.zeros(shape, np.float32))), "CLIP's vision tower")
+        embedding = _finite(self._encode_image(Tensor(np.zeros(shape, np.float32))), "CLIP's vision tower")
+        embedding.setflags(write=False)
+        return embedding
 
     def denormalise(self, latents: Tensor) -> npt.NDArray[np.float32]:
         """Image embeddings from the last step's latents: (r, dim).

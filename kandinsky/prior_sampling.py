@@ -1,12 +1,14 @@
-"""The prior's sampling loop for one request: texts in, image embeddings out."""
+"""The prior's sampling, step by step: encoded texts in, image embeddings out. Jobs of several requests share steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
+from kandinsky.company import Company, keep_company, padded
 from kandinsky.errors import InputError
 from kandinsky.noise import standard_normal
 from kandinsky.prior_model import PriorModel, PriorTexts
@@ -15,26 +17,51 @@ from kandinsky.schedulers.schedule import Schedule
 
 
 @dataclass(frozen=True)
+class PriorConditioning:
+    """What a job is steered by.
+
+    Attributes:
+        texts: (m, …), under guidance the unconditional rows first: m is 2 · rows, else rows.
+        rows: embeddings to make: 1, or 2 with a negative prompt, whose embedding is the second.
+        guidance_scale: how far to go from the unconditional to the conditional prediction.
+    """
+
+    texts: PriorTexts
+    rows: int
+    guidance_scale: float
+
+    @property
+    def guided(self) -> bool:
+        """Whether the unconditional half is run."""
+        return self.guidance_scale > 1.0
+
+    @property
+    def truncated(self) -> dict[str, str]:
+        """The end of each text that the text encoder did not see, by "prompt" and "negative_prompt"."""
+        fields = ("prompt", "negative_prompt")[: self.rows]
+        cuts = self.texts.truncated[-self.rows :]
+        return {field: cut for field, cut in zip(fields, cuts, strict=True) if cut}
+
+
+@dataclass(frozen=True)
 class PriorJob:
     """One embedding, or one embedding and its negative, on the way.
 
     Attributes:
-        latents: (r, dim) float32; the second row, if any, becomes the negative embedding.
+        latents: (rows, dim) float32; the second row, if any, becomes the negative embedding.
         schedule: the steps to run.
         steps_done: how many of them are done.
-        guidance_scale: of all rows.
-        texts: (m, …), under guidance the unconditional rows first.
-        generator: draws noise for all rows at once.
-        truncated: the end of each text that did not fit, by "prompt" and "negative_prompt".
+        conditioning: what it is steered by.
+        draws: (steps, rows, dim) float32, noise for each step; zeros where the schedule draws none.
+        company: the texts of all jobs of its last step; None before the first.
     """
 
     latents: Tensor
     schedule: Schedule
     steps_done: int
-    guidance_scale: float
-    texts: PriorTexts
-    generator: np.random.Generator
-    truncated: dict[str, str]
+    conditioning: PriorConditioning
+    draws: npt.NDArray[np.float32]
+    company: Company[PriorConditioning, PriorTexts] | None = None
 
     @property
     def done(self) -> bool:
@@ -52,61 +79,93 @@ def check_guidance_scale(field: str, guidance_scale: float) -> None:
         raise InputError(field, f"{guidance_scale} is not a finite number of 0 or more")
 
 
+def texts_of(prompt: str, negative_prompt: str | None, guidance_scale: float) -> list[str]:
+    """The texts of `PriorConditioning.texts`, in their order.
+
+    Args:
+        prompt: what the picture shall show.
+        negative_prompt: what it shall not show; given, even as "", it becomes a second row.
+        guidance_scale: at 1 and below the unconditional half is not run.
+    """
+    conditional = [prompt] if negative_prompt is None else [prompt, negative_prompt]
+    unconditional = ["" if negative_prompt is None else negative_prompt] * len(conditional)
+    return [*unconditional, *conditional] if guidance_scale > 1.0 else conditional
+
+
+def condition_prior(
+    model: PriorModel, prompt: str, negative_prompt: str | None, guidance_scale: float
+) -> PriorConditioning:
+    """Encode the texts of a job; arguments as for `texts_of`.
+
+    Raises:
+        InputError: the guidance scale is out of range.
+    """
+    check_guidance_scale("prior_guidance_scale", guidance_scale)
+    texts = texts_of(prompt, negative_prompt, guidance_scale)
+    distinct = list(dict.fromkeys(texts))
+    encoded = model.encode_texts(distinct).take([distinct.index(text) for text in texts])
+    return PriorConditioning(encoded, 1 if negative_prompt is None else 2, guidance_scale)
+
+
 def start_prior(
-    model: PriorModel,
-    prompt: str,
-    negative_prompt: str | None,
-    steps: int,
-    guidance_scale: float,
-    generator: np.random.Generator,
+    model: PriorModel, conditioning: PriorConditioning, steps: int, generator: np.random.Generator
 ) -> PriorJob:
-    """Encode the texts and draw the first noise.
+    """A job before its first step. All its noise is drawn here, in the order of the steps.
 
     Args:
         model: the prior.
-        prompt: what the picture shall show.
-        negative_prompt: what it shall not show; given, even as "", it becomes a second row.
+        conditioning: what it is steered by.
         steps: prior steps, 2 or more.
-        guidance_scale: 0 or more; at 1 and below the unconditional half is not run.
-        generator: the embedding's; the steps go on drawing from it.
+        generator: the embedding's.
 
     Raises:
-        InputError: steps or guidance scale is out of range.
+        InputError: steps are out of range.
     """
-    check_guidance_scale("prior_guidance_scale", guidance_scale)
     schedule = prior_schedule(model.scheduler, steps)
-    conditional = [prompt] if negative_prompt is None else [prompt, negative_prompt]
-    unconditional = (
-        ["" if negative_prompt is None else negative_prompt] * len(conditional) if guidance_scale > 1.0 else []
-    )
-    texts = [*unconditional, *conditional]
-    distinct = list(dict.fromkeys(texts))
-    encoded = model.encode_texts(distinct)
-    cut = dict(zip(distinct, encoded.truncated, strict=True))
-    fields = {"prompt": prompt} if negative_prompt is None else {"prompt": prompt, "negative_prompt": negative_prompt}
-    truncated = {field: cut[text] for field, text in fields.items() if cut[text]}
-    encoded = encoded.take([distinct.index(text) for text in texts])
-    latents = standard_normal(generator, (len(conditional), model.prior.config.embedding_dim))
-    return PriorJob(Tensor(latents), schedule, 0, guidance_scale, encoded, generator, truncated)
+    shape = (conditioning.rows, model.prior.config.embedding_dim)
+    latents = standard_normal(generator, shape)
+    draws = np.zeros((steps, *shape), np.float32)
+    for step in np.flatnonzero(schedule.draws):
+        draws[step] = standard_normal(generator, shape)
+    return PriorJob(Tensor(latents), schedule, 0, conditioning, draws)
 
 
-def step_prior(model: PriorModel, job: PriorJob) -> PriorJob:
-    """Run the next step of a job that is not done."""
-    rows, step = job.latents.shape[0], job.steps_done
-    draw = np.zeros(job.latents.shape, np.float32)
-    if job.schedule.draws[step]:
-        draw = standard_normal(job.generator, tuple(job.latents.shape))
+def step_priors(model: PriorModel, jobs: Sequence[PriorJob], size: int | None = None) -> list[PriorJob]:
+    """Run the next step of jobs that are not done, in one batch.
+
+    Args:
+        model: the prior.
+        jobs: any that are not done.
+        size: jobs to fill the batch up to, so that it has a shape that is compiled; None for no more than there are.
+
+    Returns:
+        The jobs after the step, in the order given.
+    """
+    order = sorted(range(len(jobs)), key=lambda index: not jobs[index].conditioning.guided)
+    batch = padded([jobs[index] for index in order], size)
+    company = keep_company(batch[0].company, [job.conditioning for job in batch], _join)
+    rows = [job.conditioning.rows for job in batch]
     latents = model.step(
-        job.latents,
-        Tensor(np.full(rows, job.schedule.timesteps[step], np.float32)),
-        Tensor(np.full(rows, job.guidance_scale, np.float32)),
-        Tensor(np.repeat(job.schedule.coefficients[step][None], rows, 0)),
-        Tensor(draw),
-        job.texts.embeds,
-        job.texts.hidden_states,
-        job.texts.mask,
+        _cat([job.latents for job in batch]),
+        _for_rows([job.schedule.timesteps[job.steps_done] for job in batch], rows),
+        _for_rows([job.conditioning.guidance_scale for job in batch], rows),
+        _for_rows([job.schedule.coefficients[job.steps_done] for job in batch], rows),
+        Tensor(np.concatenate([job.draws[job.steps_done] for job in batch])),
+        company.joined.embeds,
+        company.joined.hidden_states,
+        company.joined.mask,
     )
-    return replace(job, latents=latents, steps_done=step + 1)
+    ends = np.cumsum(rows)
+    after = {
+        index: replace(
+            jobs[index],
+            latents=latents if len(batch) == 1 else latents[int(ends[place] - rows[place]) : int(ends[place])],
+            steps_done=jobs[index].steps_done + 1,
+            company=company,
+        )
+        for place, index in enumerate(order)
+    }
+    return [after[index] for index in range(len(jobs))]
 
 
 def finish_prior(model: PriorModel, job: PriorJob) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -116,5 +175,22 @@ def finish_prior(model: PriorModel, job: PriorJob) -> tuple[npt.NDArray[np.float
         NonFiniteError: the prior produced NaN or infinity.
     """
     embeds = model.denormalise(job.latents)
-    has_negative = len(embeds) > 1
-    return embeds[:1], embeds[1:] if has_negative else model.zero_embedding()
+    return embeds[:1], embeds[1:] if len(embeds) > 1 else model.zero_embedding
+
+
+def _join(items: Sequence[PriorConditioning]) -> PriorTexts:
+    """Texts of a batch: the unconditional halves first, then all conditional ones. Guided jobs come first."""
+    if len(items) == 1:
+        return items[0].texts
+    unconditional = [item.texts.take(range(item.rows)) for item in items if item.guided]
+    conditional = [item.texts.take(range(item.rows, 2 * item.rows)) if item.guided else item.texts for item in items]
+    return PriorTexts.join([*unconditional, *conditional])
+
+
+def _for_rows(values: Sequence[npt.ArrayLike], rows: Sequence[int]) -> Tensor:
+    """Each job's value for each of its rows: (rows of all jobs, …) float32."""
+    return Tensor(np.repeat(np.array(values, np.float32), rows, 0))
+
+
+def _cat(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)

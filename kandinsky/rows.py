@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor, ops
 
+from kandinsky.company import Company, keep_company, padded
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.errors import InputError
 from kandinsky.networks.unet_blocks import TextKeyValues
@@ -50,6 +51,7 @@ class Row:
         steps_done: how many of them are done.
         conditioning: what it is steered by.
         generator: where the schedule's draws come from; advanced by the steps that draw.
+        company: the conditioning of all rows of its last step; None before the first.
     """
 
     latents: Tensor
@@ -58,6 +60,7 @@ class Row:
     steps_done: int
     conditioning: Conditioning
     generator: np.random.Generator
+    company: Company[Conditioning, tuple[Tensor, TextKeyValues]] | None = None
 
     @property
     def done(self) -> bool:
@@ -106,37 +109,40 @@ def resume_row(
     return replace(row, latents=Tensor(latents), previous_x0=Tensor(x0), steps_done=steps_done)
 
 
-def step_rows(model: DecoderModel, rows: Sequence[Row]) -> list[Row]:
+def step_rows(model: DecoderModel, rows: Sequence[Row], size: int | None = None) -> list[Row]:
     """Advance rows by one step, in one batch.
 
     Args:
         model: the decoder.
         rows: rows of one latent shape, none of them done.
+        size: rows to fill the batch up to, so that it has a shape that is compiled; None for no more than there are.
 
     Returns:
         The rows after the step, in the order given.
     """
     order = sorted(range(len(rows)), key=lambda index: not rows[index].conditioning.guided)
-    batch = [rows[index] for index in order]
-    added, text = _join([row.conditioning for row in batch])
+    batch = padded([rows[index] for index in order], size)
+    company = keep_company(batch[0].company, [row.conditioning for row in batch], _join)
+    added, text = company.joined
     latents, previous_x0 = model.step(
         _cat([row.latents for row in batch]),
         _cat([row.previous_x0 for row in batch]),
         Tensor(np.array([row.schedule.timesteps[row.steps_done] for row in batch], np.float32)),
         Tensor(np.array([row.conditioning.guidance_scale for row in batch], np.float32)),
         Tensor(np.stack([row.schedule.coefficients[row.steps_done] for row in batch])),
-        Tensor(np.concatenate([row.draw() for row in batch])),
+        Tensor(_draws(batch, len(rows))),
         added,
         *text,
     )
     after = {
         index: replace(
-            row,
-            latents=latents[place : place + 1],
-            previous_x0=previous_x0[place : place + 1],
-            steps_done=row.steps_done + 1,
+            rows[index],
+            latents=_row(latents, place),
+            previous_x0=_row(previous_x0, place),
+            steps_done=rows[index].steps_done + 1,
+            company=company,
         )
-        for place, (index, row) in enumerate(zip(order, batch, strict=True))
+        for place, index in enumerate(order)
     }
     return [after[index] for index in range(len(rows))]
 
@@ -150,18 +156,30 @@ def finish_row(model: DecoderModel, row: Row) -> npt.NDArray[np.float32]:
     return model.decode_image(row.latents)[0]
 
 
-def _join(items: list[Conditioning]) -> tuple[Tensor, TextKeyValues]:
+def _draws(batch: Sequence[Row], real: int) -> npt.NDArray[np.float32]:
+    """The step's noise; what only fills the batch up draws nothing."""
+    draws = np.zeros((len(batch), *batch[0].latents.shape[1:]), np.float32)
+    for place, row in enumerate(batch[:real]):
+        draws[place] = row.draw()[0]
+    return draws
+
+
+def _join(items: Sequence[Conditioning]) -> tuple[Tensor, TextKeyValues]:
     """Conditioning of a batch: the unconditional halves first, then all conditional ones. Guided rows come first."""
     if len(items) == 1:
         return items[0].added, items[0].text
-    text = tuple(_halves(list(layer), items) for layer in zip(*(item.text for item in items), strict=True))
+    text = tuple(_halves(layer, items) for layer in zip(*(item.text for item in items), strict=True))
     return _halves([item.added for item in items], items), text
 
 
-def _halves(tensors: list[Tensor], items: list[Conditioning]) -> Tensor:
+def _halves(tensors: Sequence[Tensor], items: Sequence[Conditioning]) -> Tensor:
     first = [tensor[:1] for tensor, item in zip(tensors, items, strict=True) if item.guided]
     return _cat(first + [tensor[-1:] for tensor in tensors])
 
 
-def _cat(tensors: list[Tensor]) -> Tensor:
+def _cat(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)
+
+
+def _row(batch: Tensor, place: int) -> Tensor:
+    return batch if batch.shape[0] == 1 else batch[place : place + 1]

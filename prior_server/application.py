@@ -1,37 +1,60 @@
 """The prior worker as an application: loading, warming up, serving, closing."""
 
+import asyncio
 import functools
 
 from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.prior_pb2_grpc import add_PriorServiceServicer_to_server
 from kandinsky.prior_model import PRIOR_COMPONENTS, load_prior
+from prior_server.actions import PriorActions
 from prior_server.config import PriorConfig
-from prior_server.runner import Runner
-from prior_server.service import PriorService
+from prior_server.engine import PriorEngine, limits_of
+from prior_server.flights import Flights
+from prior_server.service import PriorService, Serving
+from prior_server.warm_up import warm_up
 from serving.access import told_by_gateway
 from serving.device_thread import DeviceThread
 from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
+from worker.engine import Engine
 from worker.loading import load_model
+from worker.reporting import report
 from worker.service import worker_name
-from worker.turns import Turns
 
 _SERVICE = "imagegen.v1.PriorService"
 
 
 def build(config: PriorConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
-    device, running = DeviceThread(), RunningRequests()
-    turns = Turns(worker_name(), config.max_queue_seconds)
-    service = PriorService(config, running, turns)
+    device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
+    service = PriorService(config, running)
+    engines: list[PriorEngine] = []
+    working: list[asyncio.Task[None]] = []
 
     async def start() -> None:
         loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior))
-        runner = Runner(loaded.model, device)
+        sizes = config.step_sizes
+        actions = PriorActions(loaded.model, sizes, config.text_cache_bytes)
+        engine: PriorEngine = Engine(
+            worker_name(), actions, device, metrics, limits_of(sizes), config.max_queue_seconds
+        )
+        engines.append(engine)
         if config.warm_up:
-            await runner.warm_up()
-        service.start(runner, loaded.info)
+            await warm_up(engine, actions, device, sizes)
+        engine.ready()
+        working.extend((asyncio.create_task(engine.run()), asyncio.create_task(report(engine, metrics))))
+        service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
+
+    def drain() -> None:
+        for engine in engines:
+            engine.drain()
+
+    async def close() -> None:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        await device.close()
 
     return Application(
         tier=Tier.TIER_PRIOR,
@@ -39,8 +62,8 @@ def build(config: PriorConfig) -> Application:
         running=running,
         add_to_server=functools.partial(add_PriorServiceServicer_to_server, service),
         warm_up=start,
-        close=device.close,
-        drain=turns.drain,
-        metrics=WorkerMetrics(),
+        close=close,
+        drain=drain,
+        metrics=metrics,
         tenant_of=told_by_gateway,
     )

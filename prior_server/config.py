@@ -13,4 +13,3 @@ class PriorConfig(WorkerConfig):
     port: int = flag("Port to listen on; 0: one that the system chooses.", default=50051, minimum=0, maximum=65535)
     max_num_embeddings: int = flag("Most embeddings in one request.", default=8, minimum=1)
     max_items: int = flag("Most texts and images in one interpolation.", default=16, minimum=1)
-    warm_up: bool = flag("Compile the networks before the server is ready.", default=True)

@@ -1,12 +1,14 @@
 """What the prior tells of itself: model, defaults, limits."""
 
-from imagegen.v1.common_pb2 import ModelInfo
+from collections.abc import Sequence
+
+from imagegen.v1.common_pb2 import Bucket, ModelInfo
 from imagegen.v1.prior_pb2 import PriorInfo, PriorLimits, PriorParams
 from kandinsky.prior_model import PriorModel
 from prior_server.config import PriorConfig
 
 
-def prior_info(model: PriorModel, info: ModelInfo, config: PriorConfig) -> PriorInfo:
+def prior_info(model: PriorModel, info: ModelInfo, config: PriorConfig, buckets: Sequence[Bucket]) -> PriorInfo:
     """GetModel's answer."""
     defaults = PriorParams(
         num_inference_steps=model.defaults.prior_num_inference_steps,
@@ -21,4 +23,4 @@ def prior_info(model: PriorModel, info: ModelInfo, config: PriorConfig) -> Prior
         max_image_bytes=config.max_image_bytes,
         max_image_pixels=config.max_image_pixels,
     )
-    return PriorInfo(model=info, defaults=defaults, limits=limits)
+    return PriorInfo(model=info, defaults=defaults, limits=limits, buckets=buckets)

@@ -1,8 +1,9 @@
-"""PriorService: what comes over the wire, checked, queued and answered."""
+"""PriorService: what comes over the wire, checked, handed to the engine and answered."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from imagegen.v1.common_pb2 import ImageEmbeddings, ModelInfo, Phase, Receipt, Tier, WorkerUse
+from imagegen.v1.common_pb2 import Bucket, ImageEmbeddings, ModelInfo, Phase, Priority, Receipt
 from imagegen.v1.prior_pb2 import (
     InterpolationItem,
     PriorServiceCancelRequest,
@@ -26,89 +27,106 @@ from imagegen.v1.prior_pb2 import (
 )
 from imagegen.v1.prior_pb2_grpc import PriorServiceServicer
 from kandinsky.images import read_image
-from kandinsky.noise import generators
+from kandinsky.prior_model import PriorModel
+from prior_server.actions import PriorInput
 from prior_server.config import PriorConfig
+from prior_server.engine import PriorEngine, planned, steps_left
+from prior_server.flights import Flights, PriorJobOf
 from prior_server.info import prior_info
-from prior_server.mix import Mix
-from prior_server.runner import Runner
+from prior_server.receipt import receipt_of
 from prior_server.values import parse_encode_prompt, parse_interpolate, parse_weights
 from serving.requests import RunningRequests
 from serving.tensors import from_array
-from worker.clock import Clock
 from worker.errors import told_to_client
-from worker.service import deadline_seconds, truncations
-from worker.turns import Turns
+from worker.service import deadline_seconds
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[object, object]"
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Serving:
+    """What calls are answered with: a loaded model, its engine, and what is in flight there."""
+
+    model: PriorModel
+    info: ModelInfo
+    engine: PriorEngine
+    flights: Flights
+
+
 class PriorService(PriorServiceServicer):
     """Answers calls with one loaded prior. Calls are let in by the server after `start`."""
 
-    def __init__(self, config: PriorConfig, running: RunningRequests, turns: Turns) -> None:
+    def __init__(self, config: PriorConfig, running: RunningRequests) -> None:
         self._config = config
         self._running = running
-        self._turns = turns
-        self._runner: Runner
-        self._model: ModelInfo
+        self._serving: Serving
 
-    def start(self, runner: Runner, model: ModelInfo) -> None:
+    def start(self, serving: Serving) -> None:
         """Take the loaded model into use."""
-        self._runner = runner
-        self._model = model
+        self._serving = serving
 
     async def EncodePrompt(  # noqa: N802 - the rpc's name
         self, request: PriorServiceEncodePromptRequest, context: _Context
     ) -> PriorServiceEncodePromptResponse:
         """Turn a prompt into image embeddings."""
-        clock = Clock()
-        values, count = parse_encode_prompt(request, self._runner.model, self._config)
-        seconds = count * values.steps * self._runner.step_seconds
-        embeds, negatives = [], []
-        cut: dict[str, str] = {}
-        with self._turns.queue(count, seconds, deadline_seconds(context)) as ticket:
-            async with self._turns.turn(ticket):
-                clock.queued()
-                self._running[request.request_id].phase = Phase.PHASE_ENCODING
-                for generator in generators(values.seed, count):
-                    (positive, negative), job = await self._runner.encode(request.prompt, values, generator)
-                    embeds.append(positive)
-                    negatives.append(negative)
-                    cut = job.truncated
-                clock.encoded()
+        values, count = parse_encode_prompt(request, self._serving.model, self._config)
+        origin = PriorInput((request.prompt,) * count, values, one_generator=False)
+        job, receipt = await self._run(
+            (request.prompt, values, count), request.request_id, request.priority, origin, context
+        )
+        made = [job.outputs[place] for place in range(count)]
         return PriorServiceEncodePromptResponse(
             request_id=request.request_id,
-            embeddings=self._embeddings(np.concatenate(embeds), np.concatenate(negatives)),
+            embeddings=self._embeddings(
+                np.concatenate([embeds for embeds, _ in made]), np.concatenate([negative for _, negative in made])
+            ),
             seed=values.seed,
-            receipt=self._receipt(clock, count * values.steps, cut),
+            receipt=receipt,
         )
 
     async def Interpolate(  # noqa: N802 - the rpc's name
         self, request: PriorServiceInterpolateRequest, context: _Context
     ) -> PriorServiceInterpolateResponse:
         """Mix texts and images into one embedding."""
-        clock = Clock()
-        values = parse_interpolate(request, self._runner.model, self._config)
+        values = parse_interpolate(request, self._serving.model, self._config)
         weights = parse_weights(request.items, self._config)
-        contents = [await self._content(index, item) for index, item in enumerate(request.items)]
-        texts = 1 + sum(isinstance(content, str) for content in contents)
-        seconds = texts * values.steps * self._runner.step_seconds
-        with self._turns.queue(1, seconds, deadline_seconds(context)) as ticket:
-            async with self._turns.turn(ticket):
-                clock.queued()
-                self._running[request.request_id].phase = Phase.PHASE_ENCODING
-                mix = Mix(self._runner, values)
-                for index, (content, weight) in enumerate(zip(contents, weights, strict=True)):
-                    await mix.add(index, content, weight)
-                negative = await mix.negative(request.negative_prompt)
-                clock.encoded()
+        items = [await self._content(index, item) for index, item in enumerate(request.items)]
+        origin = PriorInput((*items, request.negative_prompt), values, one_generator=True)
+        # Its pictures make it unlike any other.
+        job, receipt = await self._run(object(), request.request_id, request.priority, origin, context)
+        mix = np.zeros((1, self._serving.model.embedding_dim), np.float32)
+        for place, weight in enumerate(weights):
+            mix = mix + job.outputs[place][0] * np.float32(weight)
+        embeds, negative = job.outputs[len(items)]
         return PriorServiceInterpolateResponse(
             request_id=request.request_id,
-            embeddings=self._embeddings(mix.embeds, negative),
+            embeddings=self._embeddings(mix, negative if request.negative_prompt == "" else embeds),
             seed=values.seed,
-            receipt=self._receipt(clock, texts * values.steps, mix.cut),
+            receipt=receipt,
         )
+
+    async def _run(
+        self,
+        key: Hashable,
+        request_id: str,
+        priority: Priority.ValueType,
+        origin: PriorInput,
+        context: _Context,
+    ) -> tuple[PriorJobOf, Receipt]:
+        """The job of what is asked for, done, and what it cost; see `Flights.join`."""
+        engine, arrival_seconds = self._serving.engine, self._serving.engine.now_seconds()
+        # Others may be waiting for it when the request's own id is free again.
+        own_id = f"{request_id} {arrival_seconds}"
+        item = planned(own_id, origin.values, priority, arrival_seconds, deadline_seconds(context))
+        job, was_begun = await self._serving.flights.join(
+            key,
+            self._running[request_id],
+            lambda listener: engine.submit(item, origin, steps_left(origin), listener),
+        )
+        receipt = receipt_of(job, engine.worker, self._serving.info.digest, engine.now_seconds() - arrival_seconds)
+        receipt.cache_hit = was_begun
+        return job, receipt
 
     async def Cancel(  # noqa: N802 - the rpc's name
         self, request: PriorServiceCancelRequest, context: _Context
@@ -121,13 +139,16 @@ class PriorService(PriorServiceServicer):
         self, request: PriorServiceGetModelRequest, context: _Context
     ) -> PriorServiceGetModelResponse:
         """Tell what is loaded."""
-        return PriorServiceGetModelResponse(prior=prior_info(self._runner.model, self._model, self._config))
+        serving = self._serving
+        return PriorServiceGetModelResponse(
+            prior=prior_info(serving.model, serving.info, self._config, _buckets(serving.engine))
+        )
 
     async def WatchStatus(  # noqa: N802 - the rpc's name
         self, request: PriorServiceWatchStatusRequest, context: _Context
     ) -> AsyncGenerator[PriorServiceWatchStatusResponse, None]:
         """Tell how busy the worker is, until the server stops."""
-        async with aclosing(self._turns.watch()) as states:
+        async with aclosing(self._serving.engine.watch()) as states:
             async for status in states:
                 yield PriorServiceWatchStatusResponse(status=status)
 
@@ -143,16 +164,13 @@ class PriorService(PriorServiceServicer):
         return ImageEmbeddings(
             image_embeds=from_array(embeds),
             negative_image_embeds=from_array(negatives),
-            prior_digest=self._model.digest,
+            prior_digest=self._serving.info.digest,
         )
 
-    def _receipt(self, clock: Clock, steps: int, cut: dict[str, str]) -> Receipt:
-        return Receipt(
-            queued_seconds=clock.queued_seconds,
-            encoding_seconds=clock.encoding_seconds,
-            total_seconds=clock.total_seconds,
-            prior_steps=steps,
-            steps_by_batch_size={1: steps},
-            workers=[WorkerUse(tier=Tier.TIER_PRIOR, worker=self._turns.worker, model_digest=self._model.digest)],
-            truncations=truncations(Tier.TIER_PRIOR, cut),
-        )
+
+def _buckets(engine: PriorEngine) -> list[Bucket]:
+    """What is compiled; embeddings have no size."""
+    buckets = engine.buckets(evaluations=2)
+    for bucket in buckets:
+        bucket.width = bucket.height = 0
+    return buckets

@@ -42,6 +42,11 @@ class Values:
     guidance_scale: float
     seed: int
 
+    @property
+    def rows(self) -> int:
+        """Embeddings that a text's steps make: its own and, with a negative prompt, that one's."""
+        return 1 if self.negative_prompt is None else 2
+
 
 def parse_encode_prompt(
     message: PriorServiceEncodePromptRequest, model: PriorModel, config: PriorConfig

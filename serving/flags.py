@@ -5,9 +5,9 @@
         port: int = flag("Port to listen on.", default=50050, minimum=0, maximum=65535)
 
 `--port`, else `KANDINSKY_PORT` (unless it is empty), else the default. Types: str, int, float, bool, Path,
-tuple[str, ...] (comma-separated), Literal[...] (choices), and any of them `| None`. An int whose name ends in `_bytes`
-also takes `64MiB`. A field without a default is required. A ValueError of the class's own `__post_init__` is told the
-user like any wrong value: one line, exit code 2.
+tuple[str, ...] and tuple[int, ...] (comma-separated), Literal[...] (choices), and any of them `| None`. An int whose
+name ends in `_bytes` also takes `64MiB`. A field without a default is required. A ValueError of the class's own
+`__post_init__` is told the user like any wrong value: one line, exit code 2.
 """
 
 import argparse
@@ -182,6 +182,7 @@ def _kind(name: str, hint: Any, minimum: float | None, maximum: float | None) ->
         int: _Kind(_within(int, minimum, maximum), f"a whole number{limits}", "N"),
         float: _Kind(_within(float, minimum, maximum), f"a number{limits}", "X"),
         tuple[str, ...]: _Kind(_list, "a comma-separated list", "A,B,…"),
+        tuple[int, ...]: _Kind(_integers(minimum, maximum), f"comma-separated whole numbers{limits}", "N,N,…"),
     }
     return kinds[hint]
 
@@ -226,6 +227,11 @@ def _list(text: str) -> tuple[str, ...]:
     return parts
 
 
+def _integers(minimum: float | None, maximum: float | None) -> Callable[[str], tuple[float, ...]]:
+    read = _within(int, minimum, maximum)
+    return lambda text: tuple(read(part) for part in _list(text))
+
+
 def _byte_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([KMG]iB)?", text)
     if match is None:
@@ -241,4 +247,4 @@ def _shown(name: str, default: Any) -> str:
     if name.endswith("_bytes"):
         unit = next(unit for unit in ("GiB", "MiB", "KiB", "") if default % _BYTE_UNITS[unit] == 0)
         return f"{default // _BYTE_UNITS[unit]}{unit}"
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -89,7 +89,7 @@ class WorkerMetrics(Metrics):
         self._busy_seconds = self.counter("device_busy_seconds", "Time in which the device was at work.")
         self._running_rows = self.gauge("running_rows", "Rows between their first and last use of the device.")
         self._queued_rows = self.gauge("queued_rows", "Rows that have not started.")
-        self._recompiles = self.counter("recompiles", "Shapes compiled after the server was ready.")
+        self._recompiles = self.counter("recompiles", "Graphs compiled after the server was ready.")
         self._memory_bytes = self.gauge("device_memory_bytes", "Memory of the device that this process holds.")
 
     def action(self, stage: str, rows: int, seconds: float) -> None:
@@ -104,9 +104,9 @@ class WorkerMetrics(Metrics):
         self._running_rows.set(status.running_rows)
         self._queued_rows.set(status.queued_rows)
 
-    def recompiled(self) -> None:
-        """A shape that was not warmed up has been compiled."""
-        self._recompiles.inc()
+    def recompiled(self, graphs: int) -> None:
+        """So many graphs have been compiled for a shape that was not warmed up."""
+        self._recompiles.inc(graphs)
 
     def device_memory(self, size_bytes: int) -> None:
         """So much of the device's memory is held."""

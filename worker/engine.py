@@ -7,11 +7,10 @@ time; this file only carries results to whoever waits for them. Everything but t
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Generic
 
-from imagegen.v1.common_pb2 import WorkerStatus
+from imagegen.v1.common_pb2 import Bucket, WorkerStatus
 from serving.batching.curve import Curve
 from serving.batching.estimates import Ahead, ahead_of, queued_work_seconds, unreachable_after_seconds
 from serving.batching.limits import Limits
@@ -20,72 +19,11 @@ from serving.batching.table import Batch, Table
 from serving.batching.work import Kind, Request, Row, Stage
 from serving.device_thread import DeviceThread
 from serving.errors import DeadlineUnreachableError, QueueFullError
+from serving.metrics import WorkerMetrics
+from worker.jobs import Actions, Input, Job, Listener, Output, State, Unit, perform
 
-Input = TypeVar("Input")
-State = TypeVar("State")
-Output = TypeVar("Output")
-
-
-class Actions(Protocol[Input, State, Output]):  # type: ignore[misc]  # variance is nobody's concern here
-    """What the device does. Runs on the device thread; returns when the device has finished."""
-
-    def encode(self, request: Input) -> list[State]:
-        """The states of a request's rows before their first step."""
-
-    def step(self, states: Sequence[State]) -> list[State]:
-        """The states after one more step, of rows of one shape."""
-
-    def decode(self, state: State) -> Output:
-        """What a row that is done gives."""
-
-
-class Listener(Protocol[State]):  # type: ignore[misc]  # likewise
-    """Who is told how a request gets on. Called in the event loop."""
-
-    def begun(self, stage: Stage) -> None:
-        """The request takes part in an action."""
-
-    def stepped(self, index: int, state: State) -> None:
-        """A row has been stepped."""
-
-
-@dataclass(eq=False)
-class Job(Generic[Input, State, Output]):
-    """A request in the engine.
-
-    Attributes:
-        request: what the planner knows of it.
-        input: what `Actions.encode` takes.
-        rows: ids of its rows, in the order of their numbers.
-        listener: told how it gets on.
-        states: of each row; empty before encoding.
-        outputs: of each row that is decoded, by its number.
-        started_seconds: when it first had the device, by the engine's clock; None while it waits.
-        stepping_seconds: when its first step began and its latest ended, by the engine's clock; None before.
-        action_seconds: device seconds of the actions it took part in, by stage.
-        steps_by_batch_size: how many of its steps ran in a batch of how many rows.
-        done: resolves when all rows are decoded.
-    """
-
-    request: Request
-    input: Input
-    rows: list[str]
-    listener: Listener[State]
-    states: list[State] = field(default_factory=list)
-    outputs: dict[int, Output] = field(default_factory=dict)
-    started_seconds: float | None = None
-    stepping_seconds: tuple[float, float] | None = None
-    action_seconds: dict[Stage, float] = field(default_factory=dict)
-    steps_by_batch_size: dict[int, int] = field(default_factory=dict)
-    done: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-@dataclass(frozen=True, eq=False)
-class _Unit(Generic[Input, State, Output]):
-    """One request to encode, or one row to step or decode."""
-
-    job: Job[Input, State, Output]
-    index: int
+# How often watchers are told how far the work is: often enough to choose a worker by, no burden on short steps.
+_WATCH_SECONDS = 0.25
 
 
 class Engine(Generic[Input, State, Output]):
@@ -95,6 +33,7 @@ class Engine(Generic[Input, State, Output]):
         worker: the name in WorkerStatus.
         actions: what the device does.
         device: its thread.
+        metrics: where its work is counted.
         limits: which batch sizes there are, and the planner's settings.
         max_queue_seconds: work that may wait; a request that comes to more is refused.
         clock: seconds, rising.
@@ -105,21 +44,23 @@ class Engine(Generic[Input, State, Output]):
         worker: str,
         actions: Actions[Input, State, Output],
         device: DeviceThread,
+        metrics: WorkerMetrics,
         limits: Limits,
         max_queue_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.worker = worker
         self.curve = Curve()
-        self.compiled: set[tuple[Kind, int]] = set()
         self._actions = actions
         self._device = device
+        self._metrics = metrics
         self._limits = limits
         self._max_queue_seconds = max_queue_seconds
         self._clock = clock
         self._table = Table()
         self._jobs: dict[str, Job[Input, State, Output]] = {}
         self._changed = asyncio.Event()
+        self._ready = False
         self._draining = False
         self._broken_by: Exception | None = None
 
@@ -145,6 +86,19 @@ class Engine(Generic[Input, State, Output]):
     ) -> Iterator[Job[Input, State, Output]]:
         """Have a request worked on for the length of the body; await `Job.done` in it. Leaving it early cancels.
 
+        Arguments and errors as for `submit`.
+        """
+        job = self.submit(request, request_input, steps, listener)
+        try:
+            yield job
+        finally:
+            self.drop(job)
+
+    def submit(
+        self, request: Request, request_input: Input, steps: Sequence[int], listener: Listener[State]
+    ) -> Job[Input, State, Output]:
+        """Take a request in, to be worked on until `drop`, which is due in any case.
+
         Args:
             request: what the planner knows of it; its id is unique among what is running.
             request_input: what `Actions.encode` takes.
@@ -165,14 +119,33 @@ class Engine(Generic[Input, State, Output]):
         self._table = with_it
         self._jobs[request.request_id] = job
         self._notify()
-        try:
-            yield job
-        finally:
-            self._table = self._table.remove(request.request_id)
-            del self._jobs[request.request_id]
-            # Nobody awaits it any more; an error in it must not be reported as lost.
-            job.done.cancel()
-            self._notify()
+        return job
+
+    def drop(self, job: Job[Input, State, Output]) -> None:
+        """Forget a request, done or not. A step that it takes part in runs to its end, unheard."""
+        self._table = self._table.remove(job.request.request_id)
+        del self._jobs[job.request.request_id]
+        # Nobody awaits it any more; an error in it must not be reported as lost.
+        job.done.cancel()
+        self._notify()
+
+    async def calibrate(self, kind: Kind, size: int, action: Callable[[], object]) -> None:
+        """Compile an action of this kind and size, and measure it, before requests come.
+
+        Args:
+            kind: what the action does.
+            size: rows of its batch (requests, when encoding).
+            action: does it once, on the device thread.
+        """
+        await self._device.run(action)  # compiles
+        started = self._clock()
+        await self._device.run(action)
+        seconds = self._clock() - started
+        self.curve = self.curve.measured(kind.stage, kind.shape, size * kind.evaluations, seconds)
+
+    def ready(self) -> None:
+        """From now on, whatever is compiled counts as compiled again."""
+        self._ready = True
 
     async def run(self) -> None:
         """Work until cancelled. An error of the engine's own ends it, and all that waits or comes later gets it."""
@@ -197,11 +170,35 @@ class Engine(Generic[Input, State, Output]):
         self._notify()
 
     async def watch(self) -> AsyncGenerator[WorkerStatus, None]:
-        """The state now, and again whenever it has changed; slow readers skip states."""
+        """The state now, again when requests come, begin or go, and now and then while there is work."""
         while True:
             changed = self._changed
             yield self.status()
-            await changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), _WATCH_SECONDS if self._jobs else None)
+
+    def buckets(self, evaluations: int) -> list[Bucket]:
+        """What is compiled and measured, and what it takes.
+
+        Args:
+            evaluations: of the network for a row under guidance.
+        """
+        curve, found = self.curve, []
+        for (stage, shape), sizes in self._limits.buckets.items():
+            if stage is Stage.STEP and curve.step_seconds(stage, shape, evaluations) > 0:
+                encode_seconds = curve.step_seconds(Stage.ENCODE, shape, 1)
+                decode_seconds = curve.step_seconds(Stage.DECODE, shape, 1)
+                found += [
+                    Bucket(
+                        rows=rows,
+                        width=shape.width_px,
+                        height=shape.height_px,
+                        step_seconds=curve.step_seconds(stage, shape, rows * evaluations),
+                        overhead_seconds=encode_seconds + rows * decode_seconds,
+                    )
+                    for rows in sizes
+                ]
+        return found
 
     def status(self) -> WorkerStatus:
         """The state now."""
@@ -212,6 +209,7 @@ class Engine(Generic[Input, State, Output]):
             queued_work_seconds=self.queued_work_seconds,
             queued_rows=sum(row.request.request_id not in running for row in self._table),
             running_rows=sum(row.request.request_id in running for row in self._table),
+            caches=self._actions.caches(),
         )
 
     def _admit(self, with_it: Table, request: Request) -> None:
@@ -227,39 +225,41 @@ class Engine(Generic[Input, State, Output]):
 
     async def _act(self, batch: Batch) -> None:
         units = self._units(batch)
-        started = self._clock()
+        started, compilations = self._clock(), self._actions.compilations
         for unit in units:
             unit.job.listener.begun(batch.kind.stage)
             if unit.job.started_seconds is None:
                 unit.job.started_seconds = started
-        self._notify()
-        results = await self._device.run(_perform, self._actions, batch.kind.stage, units)
+                self._metrics.waited(started - unit.job.request.arrival_seconds)
+                self._notify()
+        results = await self._device.run(perform, self._actions, batch, units)
         seconds = self._clock() - started
-        self._measure(batch, seconds)
+        self._measure(batch, seconds, self._actions.compilations - compilations)
         self._table = self._table.advance(batch, seconds)
         for unit, result in zip(units, results, strict=True):
             # Results of a job that has left meanwhile, or of which another row failed, are dropped.
             if self._jobs.get(unit.job.request.request_id) is unit.job and not unit.job.done.done():
                 self._take(unit, batch, result, seconds)
-        self._notify()
 
-    def _units(self, batch: Batch) -> "list[_Unit[Input, State, Output]]":
+    def _units(self, batch: Batch) -> list[Unit[Input, State, Output]]:
         """What the action consists of: requests when encoding, else rows."""
         jobs = [self._jobs[row.request.request_id] for row in batch.rows]
         if batch.kind.stage is Stage.ENCODE:
-            return [_Unit(job, 0) for job in dict.fromkeys(jobs)]
-        return [_Unit(job, job.rows.index(row.row_id)) for job, row in zip(jobs, batch.rows, strict=True)]
+            return [Unit(job, 0) for job in dict.fromkeys(jobs)]
+        return [Unit(job, job.rows.index(row.row_id)) for job, row in zip(jobs, batch.rows, strict=True)]
 
-    def _measure(self, batch: Batch, seconds: float) -> None:
-        """Take a measurement in; the first action of a kind and size compiles, and says nothing of the next."""
-        key = (batch.kind, batch.size)
-        if key in self.compiled:
-            self.curve = self.curve.measured(batch.kind.stage, batch.kind.shape, batch.evaluations, seconds)
-        self.compiled.add(key)
+    def _measure(self, batch: Batch, seconds: float, compilations: int) -> None:
+        """Take a measurement in; an action that compiled says nothing of the next."""
+        kind = batch.kind
+        self._metrics.action(kind.stage.name.lower(), len(batch.rows), seconds)
+        if not compilations:
+            self.curve = self.curve.measured(kind.stage, kind.shape, batch.evaluations, seconds)
+        elif self._ready:
+            self._metrics.recompiled(compilations)
 
     def _take(
         self,
-        unit: "_Unit[Input, State, Output]",
+        unit: Unit[Input, State, Output],
         batch: Batch,
         result: Any,
         seconds: float,
@@ -287,23 +287,3 @@ class Engine(Generic[Input, State, Output]):
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _perform(
-    actions: Actions[Input, State, Output], stage: Stage, units: Sequence[_Unit[Input, State, Output]]
-) -> list[Any]:
-    """Run an action; what it gives for each unit, an exception where it failed."""
-    if stage is Stage.ENCODE:
-        return [_tried(actions.encode, unit.job.input) for unit in units]
-    states = [unit.job.states[unit.index] for unit in units]
-    if stage is Stage.DECODE:
-        return [_tried(actions.decode, state) for state in states]
-    stepped = _tried(actions.step, states)
-    return [stepped] * len(units) if isinstance(stepped, Exception) else stepped
-
-
-def _tried(function: Callable[[Any], Any], argument: Any) -> Any:
-    try:
-        return function(argument)
-    except Exception as error:  # told to whoever waits for the result
-        return error

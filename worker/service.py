@@ -6,8 +6,15 @@ from collections.abc import Mapping
 
 import grpc
 
-from imagegen.v1.common_pb2 import Tier, Truncation
+from imagegen.v1.common_pb2 import Priority, Tier, Truncation
+from serving.batching import work
 from serving.errors import InvalidFieldError
+
+PRIORITIES = {
+    Priority.PRIORITY_HIGH: work.Priority.HIGH,
+    Priority.PRIORITY_LOW: work.Priority.LOW,
+}
+"""The planner's word for a request's priority; what is not here is normal."""
 
 
 def worker_name() -> str:

@@ -17,7 +17,7 @@ from kandinsky.img2img import Img2ImgRequest, finish, start
 from kandinsky.loading import Runtime
 from kandinsky.ops import use_device
 from kandinsky.prior_model import PriorModel, load_prior
-from kandinsky.prior_sampling import finish_prior, start_prior, step_prior
+from kandinsky.prior_sampling import condition_prior, finish_prior, start_prior, step_priors
 from kandinsky.rows import step_rows
 from scripts.full_size.measuring import LOAD, READ, claim_memory, forget_files, phase, read_files, weight_files
 
@@ -32,7 +32,8 @@ def run_prior(folder: Path) -> None:
         model = load_prior(folder, runtime)
     _print_weights("prior", (model.text_encoder.network, model.image_encoder.network, model.prior.network))
     _twice("prior", "text encoder", lambda: model.encode_texts(_PROMPTS).embeds.asnumpy())
-    _twice("prior", "image encoder", model.zero_embedding)
+    picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), "orange")
+    _twice("prior", "image encoder", lambda: model.encode_image(picture))
     _step_prior(model)
 
 
@@ -49,11 +50,11 @@ def run_decoder(folder: Path) -> None:
 
 
 def _step_prior(model: PriorModel) -> None:
-    job = start_prior(model, _PROMPTS[0], None, 2, 4.0, np.random.default_rng(0))
+    job = start_prior(model, condition_prior(model, _PROMPTS[0], None, 4.0), 2, np.random.default_rng(0))
 
     def step() -> None:
         nonlocal job
-        job = step_prior(model, job)
+        (job,) = step_priors(model, [job])
         job.latents.asnumpy()
 
     _twice("prior", "prior step", step)

@@ -88,7 +88,7 @@ def test_a_network_computes_what_diffusers_does(name: str, compiled: bool, refer
 
 def test_the_embedding_of_a_picture_of_zeros_is_transformers(reference: Reference, load: Load) -> None:
     expected = reference.arrays("networks")["clip_vision.zero_embed"]
-    check("zero embedding", load(reference.name, False).prior.zero_embedding(), expected, absolute=1e-4)
+    check("zero embedding", load(reference.name, False).prior.zero_embedding, expected, absolute=1e-4)
 
 
 def test_the_quantiser_takes_the_nearest_vector_of_the_codebook(reference: Reference, load: Load) -> None:

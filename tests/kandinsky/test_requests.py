@@ -127,7 +127,7 @@ def test_prior_embeddings_of_one_request_are_those_of_the_following_seeds(tiny: 
 
 def test_an_empty_negative_prompt_is_a_negative_prompt_for_the_prior(tiny: Models) -> None:
     none, empty = (prior(tiny.prior, "a cat", seed=0, steps=2, negative_prompt=text) for text in (None, ""))
-    np.testing.assert_array_equal(none.negative_image_embeds, tiny.prior.zero_embedding())
+    np.testing.assert_array_equal(none.negative_image_embeds, tiny.prior.zero_embedding)
     assert np.abs(empty.negative_image_embeds - none.negative_image_embeds).max() > 1e-3
 
 

@@ -1,0 +1,39 @@
+"""A network's call as it is run: compiled, once for each combination of shapes, or operator by operator."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+
+class Graph:
+    """A cell to be called.
+
+    A cell, not any of its methods: compiling a method other than `construct` makes MindSpore take it for the cell's
+    construct wherever the cell is called later.
+    """
+
+    def __init__(self, cell: nn.Cell, *, compiled: bool) -> None:
+        self._run: Callable[..., Any] = ms.jit(cell.construct) if compiled else cell
+        self._compiled = compiled
+        self._signatures: set[tuple[Any, ...]] = set()
+
+    @property
+    def compilations(self) -> int:
+        """For how many combinations of shapes it has been compiled."""
+        return len(self._signatures)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The cell's result; compiles where the arguments' shapes are new."""
+        if self._compiled:
+            self._signatures.add(_signature(arguments))
+        return self._run(*arguments)
+
+
+def _signature(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a compiled graph belongs to: shapes, also of tensors in tuples; and what is no tensor, by its value."""
+    return tuple(
+        _signature(item) if isinstance(item, tuple) else item.shape if isinstance(item, Tensor) else item
+        for item in arguments
+    )
