@@ -7,9 +7,10 @@ REFERENCE := .venv-reference/bin/python
 # What a stamp stands for is remade when the dependencies change.
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test lint format protos golden full-size bench-overhead clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-overhead clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -28,8 +29,8 @@ $(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(INSTALLED) ## Install, start the three tiers, send the sketch, write the picture, stop.
 	$(BIN)/python -m demo.run
 
-test: $(INSTALLED_DEV) ## Run the whole test suite.
-	$(BIN)/pytest
+test: $(INSTALLED_DEV) ## Run the whole test suite, but for the chart's and the Go client's.
+	$(BIN)/pytest --ignore=tests/helm
 
 # The servers that the Go tests start are this checkout's.
 ifeq ($(shell command -v go),)
@@ -43,6 +44,17 @@ go-test: $(INSTALLED_DEV)
 	cd clients/go && go tool -modfile=tools.mod staticcheck ./...
 	cd clients/go && KANDINSKY_COMMAND=$(abspath $(BIN)/kandinsky) go test -race -count=1 ./...
 endif
+
+$(INSTALLED_CHART): pyproject.toml constraints.txt scripts/helm_tools.py tests/helm/custom_resources/package-lock.json | $(INSTALLED_DEV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[worker,dev,chart]"
+	$(BIN)/python -m scripts.helm_tools
+	@touch $@
+
+helm-test: $(INSTALLED_CHART) ## Test the chart: real helm, schemas, random values, real servers, alert rules, containers.
+	CI=true $(BIN)/pytest tests/helm
+
+chart: $(INSTALLED_DEV) ## Generate the chart's schema, table and copies.
+	$(BIN)/python -m scripts.chart
 
 lint: $(INSTALLED_DEV) ## Style, types, protos; changes nothing.
 	$(BIN)/ruff check
@@ -80,4 +92,4 @@ bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one proc
 	$(BIN)/python -m benchmarks.overhead
 
 clean: ## Remove what the targets made, the environments included.
-	rm -rf $(VENV) .venv-reference out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .tools .venv-reference out .mypy_cache .pytest_cache .ruff_cache

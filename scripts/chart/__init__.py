@@ -1,0 +1,1 @@
+"""Generates what the chart derives from its values.yaml and from operations/."""
