@@ -1,4 +1,4 @@
-"""The tests here need tools, which `make helm-test` installs. Without them they are left out visibly; in CI it fails."""
+"""These tests need tools, which `make helm-test` installs. Without them they are left out visibly; in CI it fails."""
 
 import importlib.util
 import os
