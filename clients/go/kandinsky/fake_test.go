@@ -3,6 +3,7 @@ package kandinsky
 import (
 	"context"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +24,30 @@ import (
 var anyPNG = []byte("\x89PNG\r\n\x1a\nand so on")
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(served{m})
+}
+
+// served runs the tests while a fake is up for the examples.
+type served struct{ *testing.M }
+
+func (s served) Run() int {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	server := grpc.NewServer()
+	imagegenv1.RegisterImageServiceServer(server, &fakeGateway{picture: anyPNG, events: exampleEvents})
+	go func() { _ = server.Serve(listener) }()
+	defer server.Stop()
+	_ = os.Setenv("KANDINSKY_SERVER", listener.Addr().String())
+	return s.M.Run()
+}
+
+// exampleEvents are what the streams of the examples tell.
+var exampleEvents = []*imagegenv1.StreamImg2ImgResponse{
+	event(&imagegenv1.Queued{RequestId: "r1", Tier: imagegenv1.Tier_TIER_PRIOR}),
+	{Event: &imagegenv1.StreamImg2ImgResponse_Progress{Progress: &imagegenv1.Progress{Step: 1, TotalSteps: 2}}},
+	{Event: &imagegenv1.StreamImg2ImgResponse_Progress{Progress: &imagegenv1.Progress{Step: 2, TotalSteps: 2}}},
 }
 
 // fakeGateway answers as it is told to.
@@ -90,6 +114,26 @@ func (f *fakeGateway) StreamImg2Img(
 	return stream.Send(&imagegenv1.StreamImg2ImgResponse{
 		Event: &imagegenv1.StreamImg2ImgResponse_Result{Result: f.result()},
 	})
+}
+
+func (f *fakeGateway) EncodePrompt(
+	context.Context, *imagegenv1.EncodePromptRequest,
+) (*imagegenv1.EncodePromptResponse, error) {
+	return &imagegenv1.EncodePromptResponse{Embeddings: oneEmbedding()}, nil
+}
+
+func (f *fakeGateway) Interpolate(
+	context.Context, *imagegenv1.InterpolateRequest,
+) (*imagegenv1.InterpolateResponse, error) {
+	return &imagegenv1.InterpolateResponse{Embeddings: oneEmbedding()}, nil
+}
+
+func oneEmbedding() *imagegenv1.ImageEmbeddings {
+	embeddings, err := NewEmbeddings([][]float32{{1, 2, 3}}, nil, "")
+	if err != nil {
+		panic(err)
+	}
+	return embeddings.message
 }
 
 func (f *fakeGateway) Cancel(
