@@ -77,10 +77,10 @@ func TestAfterAKilledGatewayTheNextOneServes(t *testing.T) {
 }
 
 // gateway starts another gateway in front of the deployment's workers.
-func gateway(t *testing.T, client *kandinsky.Client) *process {
+func gateway(t *testing.T, client *kandinsky.Client, flags ...string) *process {
 	t.Helper()
-	own, err := start("kandinsky-gateway", []string{"KANDINSKY_METRICS_PORT=0"},
-		"--prior", worker(t, client, "prior"), "--decoder", worker(t, client, "decoder"), "--port", "0")
+	workers := []string{"--prior", worker(t, client, "prior"), "--decoder", worker(t, client, "decoder"), "--port", "0"}
+	own, err := start("kandinsky-gateway", nil, append(workers, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
