@@ -45,12 +45,22 @@ def locate(model: str, components: Sequence[str], variant: str | None = None) ->
     folder = Path(model).expanduser()
     if model and folder.is_dir():
         return folder
+    repository, revision = parse_repository(model)
+    return _fetch(repository, revision, components, variant)
+
+
+def parse_repository(model: str) -> tuple[str, str | None]:
+    """Repository and revision of OWNER/NAME[@REVISION].
+
+    Raises:
+        ModelNotFoundError: it is of another form.
+    """
     repository = _REPOSITORY.fullmatch(model)
     if repository is None:
         raise ModelNotFoundError(
             f"{model!r} is no folder here; give a folder that exists, or a repository as OWNER/NAME[@REVISION]"
         )
-    return _fetch(repository["id"], repository["revision"], components, variant)
+    return repository["id"], repository["revision"]
 
 
 def wanted_files(names: Collection[str], components: Sequence[str], variant: str | None, place: str) -> list[str]:
@@ -96,7 +106,7 @@ def _fetch(repository: str, revision: str | None, components: Sequence[str], var
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except Exception as error:
         raise ModelNotFoundError(
-            f"the download of {repository} stopped ({_summary(error)}); check network and disk, and start again: "
+            f"the download of {repository} stopped ({summary(error)}); check network and disk, and start again: "
             "it goes on where it stopped"
         ) from None
 
@@ -107,13 +117,14 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> Path:
             repository, revision=revision, local_files_only=True, allow_patterns=["model_index.json"]
         )
     except LocalEntryNotFoundError:
-        raise ModelNotFoundError(_advice(repository, revision, reason)) from None
+        raise ModelNotFoundError(advice(repository, revision, reason)) from None
     if not isinstance(reason, OfflineModeIsEnabled):
-        _logger.warning("using the cached %s: the hub gave no listing (%s)", repository, _summary(reason))
+        _logger.warning("using the cached %s: the hub gave no listing (%s)", repository, summary(reason))
     return Path(folder)
 
 
-def _advice(repository: str, revision: str | None, reason: Exception) -> str:
+def advice(repository: str, revision: str | None, reason: Exception) -> str:
+    """What to do about a hub that gave no listing."""
     cache = f"is not in the cache {constants.HF_HUB_CACHE}"
     match reason:
         case OfflineModeIsEnabled():
@@ -128,10 +139,11 @@ def _advice(repository: str, revision: str | None, reason: Exception) -> str:
                 "check the name, or set HF_TOKEN if it is private"
             )
     return (
-        f"{repository} {cache}, and {constants.ENDPOINT} cannot be reached ({_summary(reason)}); "
+        f"{repository} {cache}, and {constants.ENDPOINT} cannot be reached ({summary(reason)}); "
         "check the network, or name a local folder"
     )
 
 
-def _summary(error: Exception) -> str:
+def summary(error: Exception) -> str:
+    """An error's class and its message's first line."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

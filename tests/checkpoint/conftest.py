@@ -1,7 +1,8 @@
 """Small networks and checkpoints to load into them."""
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,24 @@ import numpy.typing as npt
 import pytest
 from mindspore import nn
 from safetensors.numpy import save_file
+from stand_in_hub import StandInHub
 from two_layers import TwoLayers
 
 from kandinsky.checkpoint import Component
 from kandinsky.errors import KandinskyError
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+@pytest.fixture
+def hub() -> Iterator[StandInHub]:
+    server = StandInHub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture

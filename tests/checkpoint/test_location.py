@@ -1,18 +1,15 @@
 """Finding a checkpoint: folders, and the real huggingface_hub against a stand-in for the hub, or against none."""
 
-import hashlib
 import json
 import os
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
+from stand_in_hub import FILES, MAIN, PINNED, REPOSITORY, StandInHub
 
 from kandinsky.checkpoint import locate
 from kandinsky.checkpoint.location import wanted_files
@@ -20,98 +17,7 @@ from kandinsky.errors import MissingFileError, ModelNotFoundError, PickleRefused
 
 Refused = Callable[..., str]
 
-REPOSITORY = "painters/kandinsky"
-MAIN, PINNED = "a" * 40, "b" * 40
 COMPONENTS = ("unet", "scheduler", "tokenizer")
-FILES = {
-    "README.md": "# Kandinsky",
-    "model_index.json": '{"unet": ["diffusers", "UNet2DConditionModel"]}',
-    "unet/config.json": "{}",
-    "unet/diffusion_pytorch_model.safetensors": "plain",
-    "unet/diffusion_pytorch_model.fp16.safetensors": "half",
-    "unet/diffusion_pytorch_model.bin": "pickle",
-    "scheduler/scheduler_config.json": "{}",
-    "tokenizer/tokenizer.json": "{}",
-    "tokenizer/tokenizer_config.json": "{}",
-    "movq/config.json": "{}",
-    "movq/diffusion_pytorch_model.bin": "pickle",
-}
-
-
-class StandInHub(ThreadingHTTPServer):
-    """Serves one repository as the hub does: two revisions, of which the pinned one says so in its config."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-        self.revisions = {MAIN: FILES, PINNED: FILES | {"unet/config.json": '{"pinned": true}'}}
-        self.fetched: list[str] = []
-        self.lost: str | None = None
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Answers(BaseHTTPRequestHandler):
-    server: StandInHub
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def _answer(self, body: bool) -> None:
-        match unquote(urlsplit(self.path).path).strip("/").split("/"):
-            case ["api", "models", owner, name, *rest] if f"{owner}/{name}" == REPOSITORY:
-                self._describe(rest)
-            case [owner, name, "resolve", revision, *path] if f"{owner}/{name}" == REPOSITORY:
-                self._send_file(revision, "/".join(path), body)
-            case _:
-                self._refuse("RepoNotFound")
-
-    def _describe(self, rest: list[str]) -> None:
-        commit = {"main": MAIN}.get(rest[1], rest[1]) if len(rest) > 1 else MAIN
-        files = self.server.revisions.get(commit)
-        if files is None:
-            self._refuse("RevisionNotFound")
-            return
-        siblings = [{"rfilename": name} for name in files]
-        tree = [
-            {"type": "file", "path": name, "size": len(text), "oid": hashlib.sha1(text.encode()).hexdigest()}  # noqa: S324
-            for name, text in files.items()
-        ]
-        is_tree = bool(rest) and rest[0] == "tree"
-        self._send(json.dumps(tree if is_tree else {"id": REPOSITORY, "sha": commit, "siblings": siblings}).encode())
-
-    def _send_file(self, revision: str, path: str, body: bool) -> None:
-        commit = {"main": MAIN}.get(revision, revision)
-        if path == self.server.lost:
-            self._refuse("EntryNotFound")
-            return
-        content = self.server.revisions[commit][path].encode()
-        if body:
-            self.server.fetched.append(path)
-        etag = hashlib.sha1(content).hexdigest()  # noqa: S324
-        self._send(content, body, {"ETag": f'"{etag}"', "X-Repo-Commit": commit})
-
-    def _send(self, content: bytes, body: bool = True, headers: dict[str, str] | None = None) -> None:
-        self.send_response(200)
-        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def _refuse(self, code: str) -> None:
-        self.send_response(404)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stays silent."""
-
 
 _CALLS = """
 import json
@@ -130,17 +36,6 @@ print(json.dumps(outcomes))
 
 Call = tuple[str, tuple[str, ...], str | None]
 Calls = Callable[..., list[tuple[str, str]]]
-
-
-@pytest.fixture
-def hub() -> Iterator[StandInHub]:
-    server = StandInHub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @pytest.fixture
@@ -233,14 +128,14 @@ def test_a_repository_with_pickle_only_is_refused_before_any_download(hub: Stand
 
 
 def test_a_repository_that_is_no_pipeline_is_refused(hub: StandInHub, call: Calls) -> None:
-    hub.revisions[MAIN] = {"config.json": "{}", "model.safetensors": "weights"}
+    hub.revisions[MAIN] = {"config.json": b"{}", "model.safetensors": b"weights"}
     ((kind, message),) = call(hub.endpoint, (REPOSITORY, COMPONENTS, None))
     assert kind == "ModelNotFoundError"
     assert "model_index.json" in message
 
 
 def test_a_hub_that_fails_is_said(hub: StandInHub, call: Calls) -> None:
-    hub.revisions[MAIN] = FILES | {"unet/diffusion_pytorch_model.safetensors": "x" * 1000}
+    hub.revisions[MAIN] = {**FILES, "unet/diffusion_pytorch_model.safetensors": b"x" * 1000}
     hub.lost = "unet/diffusion_pytorch_model.safetensors"
     ((kind, message),) = call(hub.endpoint, (REPOSITORY, COMPONENTS, None))
     assert kind == "ModelNotFoundError"
