@@ -25,10 +25,9 @@ class Mailbox(Generic[News]):
 
     async def follow(self, work: asyncio.Future[Any]) -> AsyncGenerator[News, None]:
         """Yield news as they come, in the order they came, until the work has ended."""
+        work.add_done_callback(lambda _: self._arrived.set())
         while True:
-            arrived = asyncio.ensure_future(self._arrived.wait())
-            await asyncio.wait((work, arrived), return_when=asyncio.FIRST_COMPLETED)
-            arrived.cancel()
+            await self._arrived.wait()
             self._arrived.clear()
             news, self._news = self._news, {}
             for piece in news.values():
