@@ -10,7 +10,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-overhead clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-overhead clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -87,6 +87,10 @@ full-size: $(INSTALLED) ## Load and run the full-size configuration on random we
 
 demo-quality: $(INSTALLED) ## Measure whether the demo follows its prompts and keeps its sketches (15 minutes).
 	$(BIN)/python -m demo.measure
+
+bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's networks and simulated (15 minutes).
+	$(BIN)/python -m benchmarks.batching.simulate --jobs 5000
+	$(BIN)/python -m benchmarks.batching
 
 bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
 	$(BIN)/python -m benchmarks.overhead
