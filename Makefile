@@ -10,7 +10,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-overhead clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-overhead bench-routing faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -94,6 +94,15 @@ bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's
 
 bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
 	$(BIN)/python -m benchmarks.overhead
+
+bench-routing: $(INSTALLED) ## What routing by queued work is worth (15 minutes, mostly waiting).
+	$(BIN)/python -m benchmarks.routing
+
+faults: $(INSTALLED) ## Kill, hold, restart and overload servers while pictures are asked for (15 minutes).
+	$(BIN)/python -m scripts.faults
+
+faults-short: $(INSTALLED) ## The same in three minutes.
+	$(BIN)/python -m scripts.faults --short
 
 clean: ## Remove what the targets made, the environments included.
 	rm -rf $(VENV) .tools .venv-reference out .mypy_cache .pytest_cache .ruff_cache
