@@ -24,6 +24,8 @@ LIVENESS = ""
 READINESS = "readiness"
 
 _LAST_WORDS_SECONDS = 0.2
+# For what the device has begun, and for telling clients how far their work has come.
+_HAND_OVER_SECONDS = 5.0
 # Tokens and traces need some hundreds. gRPC refuses some calls that have more, and all that have twice as much.
 _METADATA_BYTES = 8 * 2**10
 
@@ -47,6 +49,7 @@ class Application:
             calls are refused until it has returned.
         close: frees what the application holds; called once, after the last answer, also when warm-up failed.
         drain: called once, when the server takes no new work any more but may still have some.
+        hand_over: called when it has outstayed its time: to be ended at once, so that others can go on with it.
         metrics: what it counts; the server counts its calls there.
         tenant_of: whom a call is for, by its metadata; refuses calls without the credentials it asks for.
     """
@@ -58,6 +61,7 @@ class Application:
     warm_up: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
     drain: Callable[[], None] = _nobody
+    hand_over: Callable[[], None] = _nobody
     metrics: Metrics = field(default_factory=Metrics)
     tenant_of: TenantOf = anybody
 
@@ -132,7 +136,9 @@ class Server:
         self._application.drain()
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if not await self._gate.wait_idle(self._config.drain_seconds):
-            _log.warning("requests are cut off", extra={"requests": len(self._application.running)})
+            _log.warning("requests are handed over", extra={"requests": len(self._application.running)})
+            self._application.hand_over()
+            await self._gate.wait_idle(_HAND_OVER_SECONDS)
         # What is still open are watchers, who are to read NOT_SERVING, and what outstayed its time.
         await self._server.stop(_LAST_WORDS_SECONDS)
         await self._application.close()
