@@ -23,8 +23,8 @@ from laws import name_of, pod_of
 from rendering import ROOT, Object, of_kind
 
 _ENTRY_POINTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-# The image's own files.
-_IMAGE = {"/opt/kandinsky/demo": ROOT / "demo" / "checkpoint"}
+# The image's own files, inside and here.
+IMAGE = {"/opt/kandinsky/demo": ROOT / "demo" / "checkpoint"}
 # Every process finds the Services' names at 127.0.0.1, as pods find them at their cluster's DNS.
 _DNS = """
 import os, socket
@@ -95,7 +95,7 @@ class Cluster:
         volumes = {volume["name"]: volume for volume in pod_of(workload)["volumes"]}
         mounts = container.get("volumeMounts", ())
         mounted = {mount["mountPath"]: self._volume(workload, volumes[mount["name"]]) for mount in mounts}
-        return {**_IMAGE, **mounted}
+        return {**IMAGE, **mounted}
 
     def _volume(self, workload: Object, volume: Any) -> Path:
         if "persistentVolumeClaim" in volume:
