@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -160,6 +161,9 @@ class AsyncClient:
                 async for message in rpc:
                     attempts.seen()
                     event = call.read(message)
+                    if isinstance(event, Img2ImgResult):
+                        with suppress(grpc.RpcError):  # the end of the call, lest it look as if it had been left
+                            await anext(aiter(rpc), None)
                     if event is not None:
                         yield event
                     if isinstance(event, Img2ImgResult):

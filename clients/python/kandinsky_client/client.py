@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -154,6 +155,9 @@ class Client:
                 for message in rpc:
                     attempts.seen()
                     event = call.read(message)
+                    if isinstance(event, Img2ImgResult):
+                        with suppress(grpc.RpcError):  # the end of the call, lest it look as if it had been left
+                            next(rpc, None)
                     if event is not None:
                         yield event
                     if isinstance(event, Img2ImgResult):
