@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -78,8 +78,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             tenant = self._tenant_of(handler_call_details.invocation_metadata or ())
         except ServiceError as error:
             return self._refusing(_Call(method, "", False, time.monotonic()), error)
-        codecs = {
-            "request_deserializer": handler.request_deserializer,
+        codecs: Any = {
+            "request_deserializer": _tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         inner: Any = handler  # the stubs type handlers as those of the synchronous server
@@ -90,11 +90,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(framed, **codecs)
 
     def _framed(self, method: str, tenant: Tenant, handler: _AsyncHandler, *, streams: bool) -> _AsyncHandler:
-        async def framed(request: Message, context: _Context) -> Any:
+        async def framed(request: Message | None, context: _Context) -> Any:
             current_tenant.set(tenant)
             call = _Call.of(method, request)
             try:
                 check_client_name(context.auth_context(), self._client_names)
+                if request is None:
+                    raise InvalidFieldError("request", "is not a message of the method's type")
                 if call.is_work or not streams:  # a stream that is no work watches until the server stops
                     self._gate.enter()
                     context.add_done_callback(self._leave)  # type: ignore[arg-type] # the stubs' type is no protocol
@@ -168,8 +170,10 @@ class _Call:
 
     @classmethod
     def of(cls, method: str, request: Any) -> "_Call":
-        """The call of a request, into which an id is written if it should have one and has none."""
+        """The call of a request, into which an id is written if it should have one and has none; None: no message."""
         start = time.monotonic()
+        if request is None:
+            return cls(method, "", False, start)
         if method.endswith("/Cancel"):
             return cls(method, request.request_id, False, start)
         if "request" in request.DESCRIPTOR.fields_by_name:
@@ -190,6 +194,18 @@ class _Call:
         error_id = uuid.uuid4().hex[:12]
         _log.exception("bug", extra={"method": self.method, "request_id": self.request_id, "error_id": error_id})
         return rich_status(InternalServerError(error_id))
+
+
+def _tolerant(parse: Callable[[bytes], Message] | None) -> Callable[[bytes], Message | None]:
+    """Makes None of what is no message, for the frame to refuse: gRPC itself would call it a server's error."""
+
+    def parsed(data: bytes) -> Message | None:
+        try:
+            return None if parse is None else parse(data)
+        except DecodeError:
+            return None
+
+    return parsed
 
 
 def _writing(handler: Callable[[Any, _Context], AsyncGenerator[Message, None]]) -> _AsyncHandler:

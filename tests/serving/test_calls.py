@@ -65,6 +65,16 @@ async def test_a_bug_keeps_its_trace_in_the_log_under_the_id_the_client_gets(
     assert bug.exc_info[0] is ZeroDivisionError
 
 
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x02\xff\xff", b"\x0a\xff\xff\xff\xff\x0f"])
+async def test_bytes_that_are_no_message_are_the_clients_mistake(data: bytes) -> None:
+    async with start() as served:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await served.channel.unary_unary("/imagegen.v1.PriorService/EncodePrompt")(data)
+    error = read_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert list(error.violations) == ["request"]
+
+
 async def test_a_missing_method_is_unimplemented_not_a_bug() -> None:
     async with start() as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
