@@ -8,7 +8,7 @@ import zlib
 from PIL import Image
 
 _MODES = {"PNG": ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"), "JPEG": ("RGB", "L", "CMYK"), "WEBP": ("RGB", "RGBA")}
-_NOT_READ = ("GIF", "BMP", "TIFF", "PPM", "ICO")
+_NOT_READ = ("GIF", "BMP", "TIFF", "PPM")
 
 
 def picture(dice: random.Random) -> bytes:

@@ -98,6 +98,15 @@ async def test_each_call_is_one_line_without_its_prompt(caplog: pytest.LogCaptur
     assert "my secret" not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
 
 
+async def test_prompts_are_logged_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "serving.call")
+    async with start(log_prompts=True) as served:
+        request = PriorServiceEncodePromptRequest(prompt="a cat", negative_prompt="a dog")
+        await served.stub.EncodePrompt(request)
+    (record,) = call_records(caplog)
+    assert (record.prompt, record.negative_prompt) == ("a cat", "a dog")
+
+
 async def test_cancel_by_id_reaches_the_handler_and_its_caller() -> None:
     async with start() as served:
         call = served.stub.EncodePrompt(WAIT)
