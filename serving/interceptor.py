@@ -170,7 +170,7 @@ def _tolerant(parse: Callable[[bytes], Message] | None) -> Callable[[bytes], Mes
     def parsed(data: bytes) -> Message | None:
         try:
             return None if parse is None else parse(data)
-        except DecodeError:
+        except (DecodeError, UnicodeDecodeError):  # the latter from protobuf in pure Python
             return None
 
     return parsed

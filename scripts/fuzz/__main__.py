@@ -34,6 +34,7 @@ _DEADLINES_SECONDS = (0.01, 0.1, 2.0, 2.0, 2.0)
 # Beyond any deadline: who has not answered by then hangs.
 _HANG_SECONDS = 60.0
 _CHECK_EVERY = 500
+_SETTLED_AFTER = 2000
 _WRONG = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 
 
@@ -47,8 +48,8 @@ class Tally:
         hung: numbers of calls that were not answered.
         changed: how often the unmutated request gave another picture.
         crashed: tiers whose server has ended.
-        settled_bytes: memory of each tier after the first tenth.
-        grown_bytes: how much more there was at the end, over all tiers.
+        settled_bytes: what they hold of memory once every shape has been compiled, after the first calls.
+        grown_bytes: how much more it was at the end.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -100,7 +101,7 @@ class Fuzzer:
             self.tally.changed += await self._unmutated() != self._picture
             self.tally.crashed = [tier for tier, process in self._processes.items() if process.has_crashed]
             done = start + _CHECK_EVERY - first
-            self._weigh(settled=done <= max(calls // 10, _CHECK_EVERY))
+            self._weigh(settled=done <= _SETTLED_AFTER)
             print(f"{done} calls, {time.monotonic() - started:.0f} s, {self.tally.grown_bytes / 2**20:+.0f} MiB")
             if self.tally.crashed:
                 return
