@@ -16,7 +16,8 @@ from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
 from scripts.faults.deployment import Deployment, deployed
 from scripts.faults.pictures import DEADLINE_SECONDS, Asker, Ending, Outcome, requests, tally
 
-_MAX_QUEUE_SECONDS = 4.0
+_MAX_QUEUE_SECONDS = 3.0
+_CAPACITY_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 _MEMORY_EVERY_SECONDS = 1.0
 
@@ -53,11 +54,11 @@ async def trial(seconds: float, logs: Path) -> Overload:
         grpc.aio.insecure_channel(deployment.target) as channel,
     ):
         stub: Any = ImageServiceStub(channel)
-        asked = requests(8, steps=4)
+        asked = requests(8, steps=2)
         asker = Asker(stub, asked)
         await asker.learn()
         before = await _alone(asker)
-        capacity = await _capacity(asker, seconds / 3)
+        capacity = await _capacity(asker, _CAPACITY_SECONDS)
         memory = asyncio.create_task(_memory(deployment, seconds))
         probing = asyncio.create_task(_probe(stub, asked[0], seconds))
         outcomes, lasted_seconds = await _send(asker, 2 * capacity, seconds)
@@ -95,17 +96,16 @@ async def _alone(asker: Asker) -> float:
 
 
 async def _capacity(asker: Asker, seconds: float) -> float:
-    """Pictures a second when there is always one more to make."""
-    begin = time.monotonic()
-    done = 0
+    """Pictures a second when there is always one more to make, between the first one and the last."""
+    end = time.monotonic() + seconds
+    done: list[float] = []
 
-    async def keep_asking(first: int) -> None:
-        nonlocal done
-        while time.monotonic() < begin + seconds:
-            done += (await asker.ask(first)).ending is Ending.RIGHT
+    async def keep_asking(number: int) -> None:
+        while time.monotonic() < end:
+            done.append((await asker.ask(number)).ended_seconds)
 
     await asyncio.gather(*(keep_asking(number) for number in range(4)))
-    return done / (time.monotonic() - begin)
+    return (len(done) - 1) / (max(done) - min(done))
 
 
 async def _send(asker: Asker, per_second: float, seconds: float) -> tuple[list[Outcome], float]:
