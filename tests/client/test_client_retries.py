@@ -112,6 +112,12 @@ def test_a_request_whose_server_is_lost_while_it_works_is_sent_again(call: Calle
     assert len(service.requests) == 2
 
 
+def test_calls_go_past_a_server_that_is_down(call: Caller, service: FakeImageService) -> None:
+    several = Caller(call.kind, f"ipv4:127.0.0.1:1,{call.server}", retry=QUICK)
+    several("info")
+    assert len(service.requests) == 1
+
+
 def test_a_request_that_was_refused_is_not_sent_again(call: Caller, service: FakeImageService) -> None:
     service.failures.append(failure(grpc.StatusCode.INVALID_ARGUMENT))
     with pytest.raises(InvalidArgumentError):
