@@ -55,10 +55,6 @@ def build(config: DecoderConfig) -> Application:
         for engine in engines:
             engine.drain()
 
-    def hand_over() -> None:
-        for engine in engines:
-            engine.hand_over()
-
     async def close() -> None:
         for task in working:
             task.cancel()
@@ -73,7 +69,6 @@ def build(config: DecoderConfig) -> Application:
         warm_up=start,
         close=close,
         drain=drain,
-        hand_over=hand_over,
         metrics=metrics,
         tenant_of=told_by_gateway,
     )

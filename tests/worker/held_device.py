@@ -1,15 +1,16 @@
 """A device that does nothing until the test lets it: every action waits, in the device thread, to be let go."""
 
 import asyncio
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from imagegen.v1.common_pb2 import CacheStatus
 from serving.batching.work import Stage
 
-# What an action takes by the engine's clock, unless a test says otherwise.
 ACTION_SECONDS = 1.0
+"""What an action takes by the engine's clock, unless a test says otherwise."""
 
 
 class Clock:
@@ -31,20 +32,20 @@ class Action:
         size: what the batch is filled up to; 1 where it is not filled up.
     """
 
-    def __init__(self, stage: Stage, rows: Sequence[str], size: int) -> None:
+    def __init__(self, stage: Stage, rows: Sequence[str], size: int, seconds: float) -> None:
         self.stage = stage
         self.rows = list(rows)
         self.size = size
         self._released = threading.Event()
-        self._seconds = 0.0
+        self._seconds = seconds
         self._error: Exception | None = None
 
     def __repr__(self) -> str:
         return f"Action({self.stage.name}, {self.rows}, {self.size})"
 
-    def finish(self, seconds: float = ACTION_SECONDS) -> None:
-        """Let it end, as if it had taken so long."""
-        self._seconds = seconds
+    def finish(self, seconds: float | None = None) -> None:
+        """Let it end, as if it had taken so long, or else as long as actions take on its device."""
+        self._seconds = self._seconds if seconds is None else seconds
         self._released.set()
 
     def fail(self, error: Exception) -> None:
@@ -64,12 +65,16 @@ class Action:
 class HeldDevice:
     """Shows each action to the test.
 
+    Args:
+        action_seconds: what actions take by its clock.
+
     Attributes:
         clock: for the engine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, action_seconds: float = ACTION_SECONDS) -> None:
         self.clock = Clock()
+        self._action_seconds = action_seconds
         self._loop = asyncio.get_running_loop()
         self._begun: asyncio.Queue[Action] = asyncio.Queue()
         self._latest: Action | None = None
@@ -77,7 +82,7 @@ class HeldDevice:
 
     def hold(self, stage: Stage, rows: Sequence[str], size: int = 1) -> None:
         """In the device thread: wait for the test."""
-        action = self._latest = Action(stage, rows, size)
+        action = self._latest = Action(stage, rows, size, self._action_seconds)
         if self._is_open:
             action.finish()
         self._loop.call_soon_threadsafe(self._begun.put_nowait, action)
@@ -130,3 +135,28 @@ class Counted:
 
     def caches(self) -> list[CacheStatus]:
         return [CacheStatus(name="text", hits=3)]
+
+
+class HeldCall:
+    """A function whose first call waits for the test, in whatever thread it is.
+
+    Attributes:
+        begun: set when it is called.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.begun = asyncio.Event()
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._released = threading.Event()
+        self._calls = itertools.count()
+
+    def __call__(self, *arguments: Any) -> Any:
+        if next(self._calls) == 0:
+            self._loop.call_soon_threadsafe(self.begun.set)
+            self._released.wait(20)
+        return self._function(*arguments)
+
+    def finish(self) -> None:
+        """Let it go on."""
+        self._released.set()
