@@ -10,7 +10,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-overhead clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-overhead bench-routing faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -62,15 +62,18 @@ lint: $(INSTALLED_DEV) ## Style, types, protos; changes nothing.
 	$(BIN)/mypy
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/python scripts/check_breaking.py
 	$(BIN)/python scripts/generate_protos.py --check
+	$(BIN)/python scripts/generate_api_docs.py --check
 
 format: $(INSTALLED_DEV) ## Put code and protos into their form.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/buf format --write protos
 
-protos: $(INSTALLED_DEV) ## Generate the stubs from protos/.
+protos: $(INSTALLED_DEV) ## Generate the stubs and docs/api.md from protos/.
 	$(BIN)/python scripts/generate_protos.py
+	$(BIN)/python scripts/generate_api_docs.py
 
 $(REFERENCE):
 	$(PYTHON) -m venv .venv-reference
@@ -88,8 +91,24 @@ full-size: $(INSTALLED) ## Load and run the full-size configuration on random we
 demo-quality: $(INSTALLED) ## Measure whether the demo follows its prompts and keeps its sketches (15 minutes).
 	$(BIN)/python -m demo.measure
 
+bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's networks and simulated (15 minutes).
+	$(BIN)/python -m benchmarks.batching.simulate --jobs 5000
+	$(BIN)/python -m benchmarks.batching
+
+bench-client: ## What the Go client costs over the generated stub, for a 512×512 picture.
+	cd clients/go && go test ./kandinsky -run '^$$' -bench Img2Img -benchtime 1000x -count 3
+
 bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
 	$(BIN)/python -m benchmarks.overhead
+
+bench-routing: $(INSTALLED) ## What routing by queued work is worth (15 minutes, mostly waiting).
+	$(BIN)/python -m benchmarks.routing
+
+faults: $(INSTALLED) ## Kill, hold, restart and overload servers while pictures are asked for (15 minutes).
+	$(BIN)/python -m scripts.faults
+
+faults-short: $(INSTALLED) ## The same in three minutes.
+	$(BIN)/python -m scripts.faults --short
 
 clean: ## Remove what the targets made, the environments included.
 	rm -rf $(VENV) .tools .venv-reference out .mypy_cache .pytest_cache .ruff_cache

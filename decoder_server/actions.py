@@ -127,7 +127,14 @@ def _resumed(row: Row, resumption: Resumption | None) -> Row:
     return resume_row(row, resumption.steps_done, resumption.latents, resumption.previous_x0)
 
 
+def snapshot_of(state: DecoderState) -> Snapshot:
+    """A copy of a row's latents off the device. Runs on the device thread."""
+    return _copied(state.row)
+
+
 def _snapshot(origin: DecoderInput, row: Row) -> Snapshot | None:
-    if any(row.steps_done % steps == 0 for steps in origin.snapshot_every_steps):
-        return Snapshot(row.latents.asnumpy(), row.previous_x0.asnumpy())
-    return None
+    return _copied(row) if any(row.steps_done % steps == 0 for steps in origin.snapshot_every_steps) else None
+
+
+def _copied(row: Row) -> Snapshot:
+    return Snapshot(row.latents.asnumpy(), row.previous_x0.asnumpy())

@@ -55,6 +55,10 @@ def build(config: DecoderConfig) -> Application:
         for engine in engines:
             engine.drain()
 
+    def hand_over() -> None:
+        for engine in engines:
+            engine.hand_over()
+
     async def close() -> None:
         for task in working:
             task.cancel()
@@ -69,6 +73,7 @@ def build(config: DecoderConfig) -> Application:
         warm_up=start,
         close=close,
         drain=drain,
+        hand_over=hand_over,
         metrics=metrics,
         tenant_of=told_by_gateway,
     )

@@ -56,8 +56,12 @@ class Reporter:
             progress.preview.CopyFrom(_preview(self._projection, snapshot))
         self.mailbox.put(("progress", index), DecoderServiceStreamImg2ImgResponse(progress=progress))
         if snapshot is not None and _due(self._asked.checkpoint_every_steps, steps):
-            checkpoint = _checkpoint(index, state, snapshot, self._model_digest)
-            self.mailbox.put(("checkpoint", index), DecoderServiceStreamImg2ImgResponse(checkpoint=checkpoint))
+            self.mailbox.put(("checkpoint", index), self.checkpoint(index, state, snapshot))
+
+    def checkpoint(self, index: int, state: DecoderState, snapshot: Snapshot) -> DecoderServiceStreamImg2ImgResponse:
+        """Where another worker can go on with a row."""
+        checkpoint = _checkpoint(index, state, snapshot, self._model_digest)
+        return DecoderServiceStreamImg2ImgResponse(checkpoint=checkpoint)
 
 
 def _due(every_steps: int, steps: int) -> bool:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import grpc
 
-from decoder_server.actions import DecoderInput
+from decoder_server.actions import DecoderInput, snapshot_of
 from decoder_server.config import DecoderConfig
 from decoder_server.engine import DecoderEngine, planned, shape_of, steps_left
 from decoder_server.info import decoder_info
@@ -34,6 +34,7 @@ from imagegen.v1.decoder_pb2_grpc import DecoderServiceServicer
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import OutputFormat, read_image
 from kandinsky.preview import PreviewProjection
+from serving.errors import DrainingError
 from serving.requests import RunningRequests
 from worker.errors import told_to_client
 from worker.service import deadline_seconds
@@ -98,7 +99,13 @@ class DecoderService(DecoderServiceServicer):
             async with aclosing(reporter.mailbox.follow(job.done)) as all_news:
                 async for news in all_news:
                     yield news
-            await job.done
+            try:
+                await job.done
+            except DrainingError:
+                for index, state in enumerate(job.states if asked.checkpoint_every_steps else ()):
+                    if state.row.steps_done:
+                        yield reporter.checkpoint(index, state, await engine.read(snapshot_of, state))
+                raise
         use = WorkerUse(tier=Tier.TIER_DECODER, worker=engine.worker, model_digest=self._serving.info.digest)
         result = await write_result(job, output_format, use, engine.now_seconds)
         yield DecoderServiceStreamImg2ImgResponse(result=result)

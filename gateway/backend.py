@@ -9,6 +9,7 @@ from gateway.admission import Admission, Demand, Load, Ticket, load_of
 from gateway.decoding import DecoderPool
 from gateway.embeddings import PriorPool, PromptEncoder, encoding_units
 from gateway.pace import decoder_units
+from gateway.routing import fewest_calls
 from imagegen.v1.common_pb2 import Priority, Tier
 from imagegen.v1.decoder_pb2 import Img2ImgParams
 from imagegen.v1.prior_pb2 import PriorServiceEncodePromptRequest
@@ -55,6 +56,10 @@ class Backend:
     def wait_seconds(self, tiers: Iterable[Tier.ValueType]) -> float:
         """How long a request would wait that came now and needed these tiers."""
         return self.admission.wait_seconds(self._loads(tiers))
+
+    def requests_ahead(self, tier: Tier.ValueType) -> int:
+        """How many of this gateway's requests are with the worker of a tier that has the fewest."""
+        return fewest_calls(self.prior.views() if tier == Tier.TIER_PRIOR else self.decoder.views())
 
     def _loads(self, tiers: Iterable[Tier.ValueType]) -> dict[Tier.ValueType, Load]:
         views = {Tier.TIER_PRIOR: self.prior.views, Tier.TIER_DECODER: self.decoder.views}

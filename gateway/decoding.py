@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeAlias
 
+from gateway.call_metadata import call_metadata
 from gateway.pace import decoder_units
 from gateway.receipts import Attempt
-from gateway.tenant_metadata import tenant_metadata
 from gateway.worker import Worker
 from gateway.workers import Journey, WorkerPool
 from imagegen.v1.common_pb2 import Receipt, Tier, WorkerUse
@@ -86,7 +86,7 @@ class Decoding:
         attempt = Attempt(_use(worker), {each.image_index: each.steps_done for each in request.resume_from})
         result: DecoderServiceStreamImg2ImgResponse | None = None
         with self._pool.attempt(worker, self._journey) as sent:
-            call = worker.stub.StreamImg2Img(request, timeout=self._time_remaining(), metadata=tenant_metadata())
+            call = worker.stub.StreamImg2Img(request, timeout=self._time_remaining(), metadata=call_metadata())
             async with aclosing(worker.messages(call)) as messages:
                 async for message in messages:
                     sent.arrived = self._journey.has_begun = True

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
+from gateway.call_metadata import call_metadata
 from gateway.flights import Flights
 from gateway.lru_cache import LruCache
 from gateway.pace import prior_units
-from gateway.tenant_metadata import tenant_metadata
 from gateway.workers import Journey, WorkerPool
 from imagegen.v1.common_pb2 import CacheStatus, Receipt
 from imagegen.v1.prior_pb2 import PriorInfo, PriorServiceEncodePromptRequest, PriorServiceEncodePromptResponse
@@ -122,7 +122,7 @@ class PromptEncoder:
     ) -> PriorServiceEncodePromptResponse:
         journey: Journey[PriorInfo] = Journey(partial(encoding_units, request), key)
         answer, worker = await self._pool.ask(
-            lambda stub: stub.EncodePrompt(request, timeout=time_remaining(), metadata=tenant_metadata()), journey
+            lambda stub: stub.EncodePrompt(request, timeout=time_remaining(), metadata=call_metadata()), journey
         )
         worker.learn(journey.units, answer.receipt.encoding_seconds, 0.0)
         answer.receipt.retries += journey.moves

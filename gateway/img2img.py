@@ -72,7 +72,12 @@ class Img2ImgJob:
     def _queued(self, demand: Demand) -> StreamImg2ImgResponse:
         tier = Tier.TIER_DECODER if self._request.HasField("embeddings") else Tier.TIER_PRIOR
         wait_seconds = self._backend.wait_seconds(demand.seconds)
-        queued = Queued(request_id=self._request.request_id, tier=tier, estimated_wait_seconds=wait_seconds)
+        queued = Queued(
+            request_id=self._request.request_id,
+            tier=tier,
+            position=self._backend.requests_ahead(tier),
+            estimated_wait_seconds=wait_seconds,
+        )
         return StreamImg2ImgResponse(queued=queued)
 
     async def _encode_prompt(

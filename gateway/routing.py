@@ -95,6 +95,6 @@ def _weight(key: bytes, address: str) -> bytes:
     return hashlib.blake2b(address.encode(), key=key[:64], digest_size=8).digest()
 
 
-def least_queued_seconds(table: Sequence[WorkerView]) -> float:
-    """How long a request would wait for the least busy worker that gets work; 0 where none does."""
-    return min((worker.queued_seconds for worker in table if worker.standing is Standing.READY), default=0.0)
+def fewest_calls(table: Sequence[WorkerView]) -> int:
+    """How many calls the worker has that gets work and has the fewest; 0 where none gets work."""
+    return min((worker.calls for worker in table if worker.standing is Standing.READY), default=0)

@@ -12,10 +12,10 @@ from google.protobuf.message import Message
 
 from gateway.admission import Demand
 from gateway.backend import Backend
+from gateway.call_metadata import call_metadata
 from gateway.img2img import Img2ImgJob, draw_seed
 from gateway.info import server_info
 from gateway.pace import prior_units
-from gateway.tenant_metadata import tenant_metadata
 from gateway.upstream import passing_on
 from gateway.workers import Journey
 from imagegen.v1 import gateway_pb2, gateway_pb2_grpc
@@ -95,7 +95,7 @@ class ImageServicer(gateway_pb2_grpc.ImageServiceServicer):
         with self._backend.admit(demand) as ticket, passing_on(running):
             ticket.sent(Tier.TIER_PRIOR)
             answer, _ = await self._backend.prior.ask(
-                lambda stub: stub.Interpolate(to_prior, timeout=context.time_remaining(), metadata=tenant_metadata()),
+                lambda stub: stub.Interpolate(to_prior, timeout=context.time_remaining(), metadata=call_metadata()),
                 journey,
             )
         answer.receipt.retries += journey.moves

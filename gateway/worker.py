@@ -39,7 +39,7 @@ class Worker(Generic[StubT, InfoT]):
     Args:
         address: host:port.
         api: how to talk to it.
-        channel: the way there; closed by `close`.
+        open_channel: opens the way there; anew, with the credentials of the day, when the worker was away.
         progress_timeout_seconds: how long it may get no further while it has work.
         tell_queued_seconds: told what it holds whenever it reports.
     """
@@ -48,18 +48,19 @@ class Worker(Generic[StubT, InfoT]):
         self,
         address: str,
         api: TierApi[StubT, InfoT],
-        channel: grpc.aio.Channel,
+        open_channel: Callable[[], grpc.aio.Channel],
         progress_timeout_seconds: float,
         tell_queued_seconds: Callable[[float], None],
     ) -> None:
         self.address = address
-        self.stub = api.make_stub(channel)
+        self._open_channel = open_channel
+        self._channel = open_channel()
+        self.stub = api.make_stub(self._channel)
         self.info: InfoT | None = None
         self.status: WorkerStatus | None = None
         self._pace = Pace()
         self._record = Record()
         self._api = api
-        self._channel = channel
         self._timeout_seconds = progress_timeout_seconds
         self._tell_queued_seconds = tell_queued_seconds
         self._generation = 0
@@ -186,6 +187,13 @@ class Worker(Generic[StubT, InfoT]):
             except grpc.aio.AioRpcError as error:
                 self._note_absence(str(error.details()))
             await asyncio.sleep(_RECONNECT_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
+            if not self._work:
+                await self._reconnect()
+
+    async def _reconnect(self) -> None:
+        before, self._channel = self._channel, self._open_channel()
+        self.stub = self._api.make_stub(self._channel)
+        await before.close()
 
     def _report(self, status: WorkerStatus) -> None:
         if not self._connected:

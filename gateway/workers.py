@@ -120,7 +120,7 @@ class WorkerPool(Generic[StubT, InfoT]):
             if address not in self._workers:
                 tell = partial(self._metrics.worker_work, self.tier, address)
                 tell(0.0)
-                channel = self._open_channel(address, name)
+                channel = partial(self._open_channel, address, name)
                 worker = Worker(address, self._api, channel, self._progress_timeout_seconds, tell)
                 self._workers[address] = worker
                 self._following[address] = asyncio.create_task(worker.follow())

@@ -15,6 +15,9 @@ from kandinsky.prior_model import PriorModel, PriorTexts
 from kandinsky.schedulers.ancestral import prior_schedule
 from kandinsky.schedulers.schedule import Schedule
 
+# Far above any use; from some thousands of times this on, the networks overflow.
+MAX_GUIDANCE_SCALE = 1000
+
 
 @dataclass(frozen=True)
 class PriorConditioning:
@@ -70,13 +73,15 @@ class PriorJob:
 
 
 def check_guidance_scale(field: str, guidance_scale: float) -> None:
-    """Refuse a guidance scale that is negative or not a number.
+    """Refuse a guidance scale that is negative, not a number, or so large that nothing finite can come of it.
 
     Raises:
         InputError: it is.
     """
     if not (math.isfinite(guidance_scale) and guidance_scale >= 0):
         raise InputError(field, f"{guidance_scale} is not a finite number of 0 or more")
+    if guidance_scale > MAX_GUIDANCE_SCALE:
+        raise InputError(field, f"{guidance_scale} is above {MAX_GUIDANCE_SCALE}")
 
 
 def texts_of(prompt: str, negative_prompt: str | None, guidance_scale: float) -> list[str]:

@@ -50,6 +50,10 @@ def build(config: PriorConfig) -> Application:
         for engine in engines:
             engine.drain()
 
+    def hand_over() -> None:
+        for engine in engines:
+            engine.hand_over()
+
     async def close() -> None:
         for task in working:
             task.cancel()
@@ -64,6 +68,7 @@ def build(config: PriorConfig) -> Application:
         warm_up=start,
         close=close,
         drain=drain,
+        hand_over=hand_over,
         metrics=metrics,
         tenant_of=told_by_gateway,
     )

@@ -51,8 +51,8 @@ def run_server(
 async def _serve(name: str, config: ConfigT, build: Callable[[ConfigT], Application]) -> None:
     stopping = _stop_on_signals()
     application = build(config)
-    server = Server(application, config)
     try:
+        server = Server(application, config)
         address = await server.start()
     except StartupError:
         await application.close()

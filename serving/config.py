@@ -20,6 +20,13 @@ class ServerConfig:
     max_message_bytes: int = flag("Largest message that is accepted.", default=64 * 2**20, minimum=2**10)
     drain_seconds: float = flag("How long running requests may take after SIGTERM.", default=30.0, minimum=0)
     log_level: Literal["debug", "info", "warning", "error"] = flag("Least level that is logged.", default="info")
+    log_prompts: bool = flag("Whether the log may hold prompts.", default=False)
+    tracing: str | None = flag(
+        "Where an OpenTelemetry collector takes spans, OTLP over gRPC, as http://HOST:4317 (https:// for TLS); none: "
+        "no tracing.",
+        default=None,
+        metavar="URL",
+    )
     health_port: int | None = flag(
         "A second port, without TLS, for gRPC health checks only; none: they are answered on the first one.",
         default=None,

@@ -11,6 +11,8 @@ from google.rpc import status_pb2
 
 from imagegen.v1.common_pb2 import ErrorReason, Phase, Tier
 
+_DIGEST_CHARACTERS = 64
+
 
 class ServiceError(Exception):
     """Root of what clients are told.
@@ -64,6 +66,7 @@ class EmbeddingsOfAnotherModelError(ServiceError):
     reason = ErrorReason.ERROR_REASON_EMBEDDINGS_OF_ANOTHER_MODEL
 
     def __init__(self, embeddings_digest: str, accepted_digests: Sequence[str]) -> None:
+        embeddings_digest = _shortened(embeddings_digest)
         accepted = ",".join(accepted_digests)
         super().__init__(
             f"embeddings were made by prior {embeddings_digest}, but this decoder takes those of {accepted}",
@@ -77,6 +80,7 @@ class CheckpointOfAnotherModelError(ServiceError):
     reason = ErrorReason.ERROR_REASON_CHECKPOINT_OF_ANOTHER_MODEL
 
     def __init__(self, checkpoint_digest: str, model_digest: str) -> None:
+        checkpoint_digest = _shortened(checkpoint_digest)
         super().__init__(
             f"the checkpoint was made by decoder {checkpoint_digest}, but this one is {model_digest}",
             metadata={"checkpoint_digest": checkpoint_digest, "model_digest": model_digest},
@@ -224,6 +228,11 @@ class PassedOnError(ServiceError):
     def __init__(self, status: status_pb2.Status) -> None:
         super().__init__(status.message)
         self.status = status
+
+
+def _shortened(digest: str) -> str:
+    """What a request claims to be a digest, short enough for the trailers that errors travel in."""
+    return digest if len(digest) <= _DIGEST_CHARACTERS else digest[:_DIGEST_CHARACTERS] + "…"
 
 
 def phase_name(phase: Phase.ValueType) -> str:

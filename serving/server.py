@@ -1,9 +1,11 @@
 """A gRPC server from its first socket to its last answer: limits, health, reflection, loading, draining."""
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -11,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from imagegen.v1.common_pb2 import Tier
 from serving.access import TenantOf, anybody
+from serving.calls import Observer
 from serving.config import ServerConfig, StartupError
 from serving.gate import Gate, ServerState
 from serving.interceptor import CallInterceptor
@@ -20,10 +23,15 @@ from serving.ports import check_free, joined
 from serving.requests import RunningRequests
 from serving.tls import server_credentials
 
+if TYPE_CHECKING:  # OpenTelemetry is an extra
+    from serving.tracing import Tracing
+
 LIVENESS = ""
 READINESS = "readiness"
 
 _LAST_WORDS_SECONDS = 0.2
+# For what the device has begun, and for telling clients how far their work has come.
+_HAND_OVER_SECONDS = 5.0
 # Tokens and traces need some hundreds. gRPC refuses some calls that have more, and all that have twice as much.
 _METADATA_BYTES = 8 * 2**10
 
@@ -47,6 +55,7 @@ class Application:
             calls are refused until it has returned.
         close: frees what the application holds; called once, after the last answer, also when warm-up failed.
         drain: called once, when the server takes no new work any more but may still have some.
+        hand_over: called when it has outstayed its time: to be ended at once, so that others can go on with it.
         metrics: what it counts; the server counts its calls there.
         tenant_of: whom a call is for, by its metadata; refuses calls without the credentials it asks for.
     """
@@ -58,12 +67,15 @@ class Application:
     warm_up: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
     drain: Callable[[], None] = _nobody
+    hand_over: Callable[[], None] = _nobody
     metrics: Metrics = field(default_factory=Metrics)
     tenant_of: TenantOf = anybody
 
 
 class Server:
     """One gRPC server. `start`, `warm_up`, `stop`, in this order; `stop` is due after every `start` that returned.
+
+    The constructor raises StartupError, too: --tracing may need a package that is not installed.
 
     Attributes:
         ops: its ports for health and metrics.
@@ -75,14 +87,12 @@ class Server:
         self._gate = Gate(application.tier)
         self._health = health.aio.HealthServicer()
         self.ops = OpsPorts(config, self._health, application.metrics.registry)
+        self._tracing = _open_tracing(config.tracing, application.tier)
+        observer = Observer(application.metrics, self._tracing, log_prompts=config.log_prompts)
         self._server = grpc.aio.server(
             interceptors=[
                 CallInterceptor(
-                    self._gate,
-                    application.running,
-                    application.metrics,
-                    application.tenant_of,
-                    config.tls_client_names,
+                    self._gate, application.running, observer, application.tenant_of, config.tls_client_names
                 )
             ],
             options=[
@@ -132,10 +142,14 @@ class Server:
         self._application.drain()
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if not await self._gate.wait_idle(self._config.drain_seconds):
-            _log.warning("requests are cut off", extra={"requests": len(self._application.running)})
+            _log.warning("requests are handed over", extra={"requests": len(self._application.running)})
+            self._application.hand_over()
+            await self._gate.wait_idle(_HAND_OVER_SECONDS)
         # What is still open are watchers, who are to read NOT_SERVING, and what outstayed its time.
         await self._server.stop(_LAST_WORDS_SECONDS)
         await self._application.close()
+        if self._tracing is not None:
+            await self._tracing.close()
         await self.ops.stop()
 
     def _bind(self) -> str:
@@ -157,3 +171,16 @@ class Server:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
         # Not liveness: that is the event loop, which runs while the server loads and while it stops.
         await asyncio.gather(*(self._health.set(name, status) for name in (READINESS, self._application.service)))
+
+
+def _open_tracing(endpoint: str | None, tier: Tier.ValueType) -> "Tracing | None":
+    """The spans' way out, where it is asked for."""
+    if endpoint is None:
+        return None
+    try:
+        tracing = importlib.import_module("serving.tracing")
+    except ModuleNotFoundError as error:
+        install = 'pip install "kandinsky-serving[tracing]"'
+        raise StartupError(f"--tracing needs the package {error.name}: {install}") from error
+    opened: Tracing = tracing.Tracing(endpoint, tier)
+    return opened

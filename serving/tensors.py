@@ -20,6 +20,10 @@ _DTYPES: dict[DataType.ValueType, np.dtype[Any]] = {
     DataType.DATA_TYPE_FLOAT16: np.dtype("<f2"),
 }
 
+# Embeddings and latents are of the order of 1; from numbers like 1e20 nothing finite comes.
+_LARGEST = 10_000
+_SHOWN_SIZES = 8
+
 
 def to_array(tensor: Tensor, field: str, shape: Sequence[int | None]) -> Floats:
     """The tensor's elements as an array, which shares their memory and cannot be written to.
@@ -30,7 +34,7 @@ def to_array(tensor: Tensor, field: str, shape: Sequence[int | None]) -> Floats:
         shape: what is allowed; None where any size of at least 1 is.
 
     Raises:
-        InvalidFieldError: another dtype, shape, number of bytes, or NaN or infinity among the elements.
+        InvalidFieldError: another dtype, shape, number of bytes, or elements that are NaN, infinite or absurdly large.
     """
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
@@ -45,6 +49,8 @@ def to_array(tensor: Tensor, field: str, shape: Sequence[int | None]) -> Floats:
     array: Floats = np.frombuffer(tensor.data, dtype).reshape(tensor.shape)
     if not np.isfinite(array).all():
         raise InvalidFieldError(f"{field}.data", "must be finite, but holds NaN or infinity")
+    if np.abs(array).max() > _LARGEST:
+        raise InvalidFieldError(f"{field}.data", f"must be numbers from -{_LARGEST} to {_LARGEST}")
     return array
 
 
@@ -67,4 +73,5 @@ def _check_shape(actual: Sequence[int], field: str, allowed: Sequence[int | None
 
 def _shown(shape: Sequence[int | None]) -> str:
     """(n, 768) for (None, 768)."""
-    return "(" + ", ".join("n" if size is None else str(size) for size in shape) + ")"
+    sizes = ["n" if size is None else str(size) for size in shape]
+    return f"({', '.join(sizes if len(sizes) <= _SHOWN_SIZES else [*sizes[:_SHOWN_SIZES], '…'])})"

@@ -11,8 +11,9 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
+from benchmarks.batching.figures import Figures, figures, print_table
 from benchmarks.batching.policies import SHAPE, Job, one_at_a_time, step_level, whole_requests
 from serving.batching.curve import Curve
 from serving.batching.limits import Limits
@@ -28,27 +29,6 @@ LOAD = 0.8
 LINEAR = Curve({(Stage.STEP, SHAPE): {rows: float(rows) for rows in range(1, LARGEST_BATCH + 1)}})
 ACCELERATOR = Curve({(Stage.STEP, SHAPE): {rows: 0.6 + 0.4 * rows for rows in range(1, LARGEST_BATCH + 1)}})
 BUCKETS = {(Stage.STEP, SHAPE): (1, 2, 4, LARGEST_BATCH)}
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How a policy did on a trace.
-
-    Attributes:
-        throughput: jobs per second, from the first arrival to the last job's end.
-        mean_seconds: of the latencies, as the next three.
-        p50_seconds: half are below.
-        p95_seconds: 95 % are below.
-        p99_seconds: 99 % are below.
-        slowdown_p95: 95 % of latency ÷ time alone are below.
-    """
-
-    throughput: float
-    mean_seconds: float
-    p50_seconds: float
-    p95_seconds: float
-    p99_seconds: float
-    slowdown_p95: float
 
 
 def poisson_trace(count: int, load: float, seed: int, steps: Sequence[int] = STEPS) -> list[Job]:
@@ -70,26 +50,17 @@ def poisson_trace(count: int, load: float, seed: int, steps: Sequence[int] = STE
     return jobs
 
 
-def figures(jobs: Sequence[Job], done_seconds: Sequence[float]) -> Figures:
+def of_jobs(jobs: Sequence[Job], done_seconds: Sequence[float]) -> Figures:
     """Of jobs on a device that takes a second a step, and when each was done."""
-    latencies = [done - job.arrival_seconds for done, job in zip(done_seconds, jobs, strict=True)]
-    slowdowns = [latency / job.steps for latency, job in zip(latencies, jobs, strict=True)]
-    return Figures(
-        throughput=len(jobs) / (max(done_seconds) - jobs[0].arrival_seconds),
-        mean_seconds=statistics.mean(latencies),
-        p50_seconds=_quantile(latencies, 0.5),
-        p95_seconds=_quantile(latencies, 0.95),
-        p99_seconds=_quantile(latencies, 0.99),
-        slowdown_p95=_quantile(slowdowns, 0.95),
-    )
+    return figures([job.arrival_seconds for job in jobs], done_seconds, [job.steps for job in jobs])
 
 
 def compare(jobs: Sequence[Job], curve: Curve, limits: Limits) -> dict[str, Figures]:
     """All policies on one trace."""
     return {
-        "one at a time": figures(jobs, one_at_a_time(jobs, curve)),
-        "whole-request batches": figures(jobs, whole_requests(jobs, curve, LARGEST_BATCH, WINDOW_SECONDS)),
-        "planner": figures(jobs, step_level(jobs, curve, limits)),
+        "one at a time": of_jobs(jobs, one_at_a_time(jobs, curve)),
+        "whole-request batches": of_jobs(jobs, whole_requests(jobs, curve, LARGEST_BATCH, WINDOW_SECONDS)),
+        "planner": of_jobs(jobs, step_level(jobs, curve, limits)),
     }
 
 
@@ -122,10 +93,10 @@ def main() -> None:
     results: dict[str, dict[str, Figures]] = {}
     for name, curve in (("linear", LINEAR), ("accelerator", ACCELERATOR)):
         results[name] = compare(jobs, curve, Limits(BUCKETS))
-        _print_table(f"{name} curve, {LOAD:.0%} load, {len(jobs)} jobs", results[name])
+        print_table(f"{name} curve, {LOAD:.0%} load, {len(jobs)} jobs (simulated)", results[name])
     crowd = saturated(jobs[:1000])
     results["saturated"] = compare(crowd, ACCELERATOR, Limits(BUCKETS))
-    _print_table(f"accelerator-like curve, {len(crowd)} jobs at once", results["saturated"])
+    print_table(f"accelerator-like curve, {len(crowd)} jobs at once (simulated)", results["saturated"])
     print("plan(): " + ", ".join(f"{rows} rows {1e6 * plan_seconds(rows, LINEAR):.0f} µs" for rows in (1, 8, 50, 200)))
     print(json.dumps({name: {key: asdict(row) for key, row in rows.items()} for name, rows in results.items()}))
     print(f"RESULT simulate-batching {_ratios(results)}")
@@ -137,25 +108,12 @@ def _sweep(seed: int) -> None:
     print(f"{'load':>6}{'ageing':>8}{'mean':>8}{'p95':>8}{'p99':>8}{'slowdown p95':>14}")
     for load in (0.6, 0.8, 0.95):
         jobs = poisson_trace(6000, load, seed, steps=[steps // 5 for steps in STEPS])
-        single = asdict(figures(jobs, one_at_a_time(jobs, LINEAR)))
+        single = asdict(of_jobs(jobs, one_at_a_time(jobs, LINEAR)))
         for ageing in (0.0, 0.25, 0.5, 0.75, 1.0):
-            ours = asdict(figures(jobs, step_level(jobs, LINEAR, Limits(BUCKETS, ageing=ageing))))
+            ours = asdict(of_jobs(jobs, step_level(jobs, LINEAR, Limits(BUCKETS, ageing=ageing))))
             ratios = [ours[name] / single[name] for name in ("mean_seconds", "p95_seconds", "p99_seconds")]
             print(f"{load:6}{ageing:8}" + "".join(f"{ratio:8.2f}" for ratio in ratios), end="")
             print(f"{ours['slowdown_p95'] / single['slowdown_p95']:14.2f}")
-
-
-def _quantile(values: Sequence[float], part: float) -> float:
-    return sorted(values)[min(int(part * len(values)), len(values) - 1)]
-
-
-def _print_table(title: str, rows: dict[str, Figures]) -> None:
-    print(f"{title} (simulated)")
-    print(f"{'policy':24}{'jobs/s':>8}{'mean':>8}{'p50':>8}{'p95':>8}{'p99':>8}{'slowdown p95':>14}")
-    for name, row in rows.items():
-        latencies = (row.mean_seconds, row.p50_seconds, row.p95_seconds, row.p99_seconds)
-        print(f"{name:24}{row.throughput:8.4f}" + "".join(f"{value:8.0f}" for value in latencies), end="")
-        print(f"{row.slowdown_p95:14.1f}")
 
 
 def _ratios(results: dict[str, dict[str, Figures]]) -> str:

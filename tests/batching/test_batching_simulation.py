@@ -10,7 +10,7 @@ from benchmarks.batching.simulate import (
     LOAD,
     Figures,
     compare,
-    figures,
+    of_jobs,
     poisson_trace,
     saturated,
 )
@@ -63,5 +63,5 @@ def test_policies_do_what_they_say_on_a_trace_worked_by_hand() -> None:
 
 def test_figures_are_those_of_a_trace_worked_by_hand() -> None:
     jobs = [Job(0.0, 10), Job(10.0, 5)]
-    worked = figures(jobs, [20.0, 20.0])
+    worked = of_jobs(jobs, [20.0, 20.0])
     assert (worked.throughput, worked.mean_seconds, worked.p99_seconds, worked.slowdown_p95) == (0.1, 15.0, 20.0, 2.0)

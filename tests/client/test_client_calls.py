@@ -80,7 +80,7 @@ def test_info_is_the_contracts_own_message(call: Caller, service: FakeImageServi
 
 
 def test_a_picture_of_many_megabytes_passes_both_ways(call: Caller, service: FakeImageService) -> None:
-    megabytes = bytes(20 * 2**20)
+    megabytes = picture_file() + bytes(20 * 2**20)
     service.receipt.truncations.add(tier=common_pb2.TIER_PRIOR, removed_text="x" * (20 * 2**20))
     call("img2img", megabytes, "p")
     assert service.requests[0].image == megabytes

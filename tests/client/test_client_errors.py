@@ -101,7 +101,7 @@ def test_details_of_somebody_else_are_ignored(call: Caller, service: FakeImageSe
 
 def test_a_message_over_the_limit_is_too_large_not_busy(call: Caller) -> None:
     with pytest.raises(kc.MessageTooLargeError):
-        call("img2img", bytes(65 * 2**20), "p")
+        call("img2img", picture_file() + bytes(65 * 2**20), "p")
 
 
 def test_a_server_that_is_not_there_is_unavailable(call: Caller) -> None:

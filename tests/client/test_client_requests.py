@@ -12,6 +12,8 @@ from tests.client.fake_service import picture_file
 
 EMBEDDINGS = Embeddings(common_pb2.ImageEmbeddings(prior_digest="abc"))
 
+PICTURE = picture_file()
+
 IMG2IMG_FIELDS: list[tuple[str, Any, str, Any]] = [
     ("negative_prompt", "", "negative_prompt", ""),
     ("request_id", "mine", "request_id", "mine"),
@@ -34,7 +36,7 @@ IMG2IMG_FIELDS: list[tuple[str, Any, str, Any]] = [
 
 
 def img2img_request(**options: Any) -> gateway_pb2.Img2ImgRequest:
-    request = calls.img2img(b"picture", "a red circle", **options).request
+    request = calls.img2img(PICTURE, "a red circle", **options).request
     assert isinstance(request, gateway_pb2.Img2ImgRequest)
     return request
 
@@ -58,7 +60,7 @@ def field_paths(message: Descriptor) -> set[str]:
 
 
 def test_a_request_without_options_holds_only_picture_and_prompt() -> None:
-    assert set_fields(img2img_request()) == {"image": b"picture", "prompt": "a red circle"}
+    assert set_fields(img2img_request()) == {"image": PICTURE, "prompt": "a red circle"}
 
 
 @pytest.mark.parametrize(("option", "value", "field", "sent"), IMG2IMG_FIELDS, ids=lambda value: str(value)[:20])
@@ -66,7 +68,7 @@ def test_an_option_fills_its_field_and_no_other_even_when_it_is_zero(
     option: str, value: Any, field: str, sent: Any
 ) -> None:
     fields = set_fields(img2img_request(**{option: value}))
-    assert fields == {"image": b"picture", "prompt": "a red circle", field: sent}
+    assert fields == {"image": PICTURE, "prompt": "a red circle", field: sent}
 
 
 def test_an_option_of_none_is_as_if_it_were_left_out() -> None:
@@ -80,7 +82,7 @@ def test_every_field_of_the_contract_can_be_filled() -> None:
 
 
 def test_a_stream_asks_for_the_same_and_for_previews() -> None:
-    request = calls.stream_img2img(b"picture", "a red circle", 5, seed=0).request
+    request = calls.stream_img2img(PICTURE, "a red circle", 5, seed=0).request
     assert request == gateway_pb2.StreamImg2ImgRequest(request=img2img_request(seed=0), preview_every_steps=5)
 
 
@@ -100,6 +102,7 @@ def test_a_wrong_name_is_refused_with_the_names_there_are() -> None:
     [
         ({"width": -1}, "params.width"),
         ({"seed": 2**64}, "params.seed"),
+        ({"num_images": 2**32}, "params.num_images"),
         ({"seed": 1.5}, "params.seed"),
         ({"prior_seed": "x"}, "prior.seed"),
         ({"negative_prompt": "\ud800"}, "negative_prompt"),
@@ -127,11 +130,11 @@ def test_encode_prompt_sends_all_its_options() -> None:
 def test_interpolate_sends_strings_as_texts_and_everything_else_as_pictures(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     path.write_bytes(picture_file())
-    request = calls.interpolate(["a text", path, b"bytes"], weights=[0.5, 0.0, -1.0], negative_prior_prompt="").request
+    request = calls.interpolate(["a text", path, PICTURE], weights=[0.5, 0.0, -1.0], negative_prior_prompt="").request
     items = [
         {"text": "a text", "weight": 0.5},
         {"image": picture_file(), "weight": 0.0},
-        {"image": b"bytes", "weight": -1.0},
+        {"image": PICTURE, "weight": -1.0},
     ]
     assert request == gateway_pb2.InterpolateRequest(items=items, negative_prior_prompt="")
 

@@ -17,8 +17,7 @@ from tests.client.conftest import Caller
 from tests.client.fake_service import FakeImageService, failure, picture_file, queued
 
 LOST = UnavailableError("lost")
-LOST_AFTER_ADMISSION = UnavailableError("lost", ErrorDetails(answered=True))
-INVITED = UnavailableError("draining", ErrorDetails(answered=True, retry_after_seconds=2.0))
+INVITED = UnavailableError("draining", ErrorDetails(retry_after_seconds=2.0))
 INVITED_AT_ONCE = UnavailableError("draining", ErrorDetails(retry_after_seconds=0.0))
 BUSY = ServerBusyError("full", ErrorDetails(retry_after_seconds=2.0))
 BUSY_UNTIL_LATER = ServerBusyError("full", ErrorDetails(retry_after_seconds=31.0))
@@ -40,11 +39,11 @@ def attempts(policy: RetryPolicy, timeout_seconds: float | None = None, clock: C
 
 
 @pytest.mark.parametrize("error", [LOST, INVITED, INVITED_AT_ONCE])
-def test_an_attempt_that_nothing_can_have_come_of_is_repeated(error: KandinskyClientError) -> None:
+def test_an_attempt_that_nobody_has_seen_anything_of_is_repeated(error: KandinskyClientError) -> None:
     assert attempts(RetryPolicy()).pause_seconds(error) > 0
 
 
-@pytest.mark.parametrize("error", [LOST_AFTER_ADMISSION, BUSY, InvalidArgumentError("x"), InternalError("x")])
+@pytest.mark.parametrize("error", [BUSY, InvalidArgumentError("x"), InternalError("x")])
 def test_any_other_failure_is_the_callers_at_once(error: KandinskyClientError) -> None:
     with pytest.raises(type(error)):
         attempts(RetryPolicy()).pause_seconds(error)
@@ -106,11 +105,16 @@ def test_a_draining_server_is_asked_again_and_the_caller_sees_only_the_result(
     assert service.requests[0] == service.requests[2]
 
 
-def test_an_admitted_request_whose_server_is_lost_is_not_sent_again(call: Caller, service: FakeImageService) -> None:
+def test_a_request_whose_server_is_lost_while_it_works_is_sent_again(call: Caller, service: FakeImageService) -> None:
     service.admits = True
     service.failures.append(failure(grpc.StatusCode.UNAVAILABLE))
-    with pytest.raises(UnavailableError):
-        call.with_options(retry=QUICK)("img2img", picture_file(), "p")
+    call.with_options(retry=QUICK)("img2img", picture_file(), "p")
+    assert len(service.requests) == 2
+
+
+def test_calls_go_past_a_server_that_is_down(call: Caller, service: FakeImageService) -> None:
+    several = Caller(call.kind, f"ipv4:127.0.0.1:1,{call.server}", retry=QUICK)
+    several("info")
     assert len(service.requests) == 1
 
 

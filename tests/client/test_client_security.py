@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from kandinsky_client import AsyncClient, Client, Tls, UnavailableError
+from kandinsky_client.channel import is_loopback
 from kandinsky_client.cli.main import main
 from kandinsky_client.retry import RetryPolicy
 from serving.tokens import Tokens
@@ -45,14 +46,20 @@ def test_a_client_connects_over_mutual_tls(
     with FakeServer(service, secured(ca)) as server:
         Caller(kind, server.address, tls=Tls(ca.path, cert, key), token="secret")("info")
         assert service.authorization == "Bearer secret"
-        for tls in (None, Tls(), Tls(ca.path)):
+        Caller(kind, server.address, tls=Tls(str(ca.path), str(cert), str(key), server_name="127.0.0.1"))("info")
+        other_name = Tls(ca.path, cert, key, server_name="gateway.example")
+        for tls in (None, Tls(), Tls(ca.path), other_name):
             with pytest.raises(UnavailableError):
                 Caller(kind, server.address, tls=tls, retry=ONCE)("info")
 
 
-def test_a_token_in_the_clear_is_warned_of_unless_it_stays_on_this_machine() -> None:
-    with pytest.warns(UserWarning, match="goes to gateway.example:50050 unencrypted"):
-        Client("gateway.example:50050", token="secret").close()
+def test_a_token_is_not_sent_in_the_clear_to_another_machine(kind: type[Client] | type[AsyncClient]) -> None:
+    with pytest.raises(ValueError, match=r"would go to gateway\.example:50050 unencrypted"):
+        kind("gateway.example:50050", token="secret")
+    for own in ("127.0.0.1:50050", "localhost:50050", "[::1]:50050", "unix:/run/gateway"):
+        assert is_loopback(own)
+    for other in ("127.example.org:50050", "localhost.example.org:50050", "dns:///gateway:50050", "10.0.0.1:50050"):
+        assert not is_loopback(other)
     Client("127.0.0.1:50050", token="secret").close()
     Client("gateway.example:443", token="secret", tls=Tls()).close()
 
@@ -69,9 +76,10 @@ def test_the_command_connects_with_its_flags(
     assert service.authorization == "Bearer secret"
 
 
-def test_the_command_warns_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", "--server", "gateway.invalid:1", "--token", "t", "--timeout-seconds", "0.1"]) != 0
-    assert "warning: the token goes to gateway.invalid:1 unencrypted: connect over TLS\n" in capsys.readouterr().err
+def test_the_command_refuses_that_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--server", "gateway.invalid:1", "--token", "t"]) == 2
+    line = "kandinsky info: --token: the token would go to gateway.invalid:1 unencrypted; connect over TLS (--tls)\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_new_token_is_valid_and_the_tenants_others_stay_so(

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routing import Identity, Standing, WorkerView, choose, least_queued_seconds
+from gateway.routing import Identity, Standing, WorkerView, choose, fewest_calls
 
 TABLES = st.lists(
     st.builds(
@@ -116,7 +116,7 @@ def test_the_busiest_worker_is_never_chosen_where_another_is_as_good(table: list
         assert choice.cost < max(each.cost for each in ready) or len({each.cost for each in ready}) == 1
 
 
-def test_the_wait_is_that_of_the_least_busy_worker_that_gets_work() -> None:
-    table = [worker("a", 3), worker("b", 2), worker("c", 1, Standing.DRAINING)]
-    assert least_queued_seconds(table) == 2
-    assert least_queued_seconds([]) == 0
+def test_the_fewest_calls_are_those_of_a_worker_that_gets_work() -> None:
+    table = [worker("a", calls=3), worker("b", calls=2), worker("c", standing=Standing.DRAINING, calls=1)]
+    assert fewest_calls(table) == 2
+    assert fewest_calls([]) == 0

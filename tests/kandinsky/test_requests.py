@@ -149,6 +149,7 @@ def test_equal_weights_of_one_text_mix_to_twice_its_embedding(tiny: Models) -> N
         ({"guidance_scale": NAN}, "guidance_scale", "a finite number of 0 or more"),
         ({"guidance_scale": INFINITY}, "guidance_scale", "a finite number of 0 or more"),
         ({"guidance_scale": -0.5}, "guidance_scale", "a finite number of 0 or more"),
+        ({"guidance_scale": 1000.5}, "guidance_scale", "1000.5 is above 1000"),
         ({"seed": -1}, "seed", f"0 … {2**64 - 1}"),
         ({"seed": 2**64}, "seed", f"0 … {2**64 - 1}"),
         ({"seed": 2**64 - 1, "num_images": 2}, "seed", f"0 … {2**64 - 2}"),

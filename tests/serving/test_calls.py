@@ -65,6 +65,16 @@ async def test_a_bug_keeps_its_trace_in_the_log_under_the_id_the_client_gets(
     assert bug.exc_info[0] is ZeroDivisionError
 
 
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x02\xff\xff", b"\x0a\xff\xff\xff\xff\x0f"])
+async def test_bytes_that_are_no_message_are_the_clients_mistake(data: bytes) -> None:
+    async with start() as served:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await served.channel.unary_unary("/imagegen.v1.PriorService/EncodePrompt")(data)
+    error = read_error(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert list(error.violations) == ["request"]
+
+
 async def test_a_missing_method_is_unimplemented_not_a_bug() -> None:
     async with start() as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -86,6 +96,15 @@ async def test_each_call_is_one_line_without_its_prompt(caplog: pytest.LogCaptur
     assert (second.request_id, second.status, second.reason) == ("s", "INVALID_ARGUMENT", "INVALID_FIELD")
     assert third.method.endswith("/GetModel")
     assert "my secret" not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
+
+
+async def test_prompts_are_logged_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "serving.call")
+    async with start(log_prompts=True) as served:
+        request = PriorServiceEncodePromptRequest(prompt="a cat", negative_prompt="a dog")
+        await served.stub.EncodePrompt(request)
+    (record,) = call_records(caplog)
+    assert (record.prompt, record.negative_prompt) == ("a cat", "a dog")
 
 
 async def test_cancel_by_id_reaches_the_handler_and_its_caller() -> None:

@@ -114,7 +114,7 @@ def test_a_worker_counts_its_device_and_its_rows() -> None:
     metrics.action("step", rows=4, seconds=0.5)
     metrics.status(WorkerStatus(queued_work_seconds=7.5, queued_rows=3, running_rows=4))
     metrics.waited(0.2)
-    metrics.recompiled()
+    metrics.recompiled(1)
     metrics.device_memory(1024)
     metrics.looked_up("text", hit=True)
     metrics.looked_up("text", hit=False)

@@ -71,6 +71,17 @@ def test_an_error_carries_what_the_proto_promises(error: ServiceError) -> None:
     assert status.message == str(error)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.EmbeddingsOfAnotherModelError("é" * 100_000, ["b"]),
+        errors.CheckpointOfAnotherModelError("é" * 100_000, "b"),
+    ],
+)
+def test_what_a_client_made_up_does_not_outgrow_the_trailers(error: ServiceError) -> None:
+    assert rich_status(error).ByteSize() < 1000
+
+
 def test_there_is_an_example_of_every_class_that_servers_raise() -> None:
     classes = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, ServiceError)}
     abstract = {ServiceError, errors.InvalidFieldsError, PassedOnError}

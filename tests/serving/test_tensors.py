@@ -48,6 +48,8 @@ def test_other_types_are_a_bug_of_ours() -> None:
         (Tensor(dtype=FLOAT32, shape=[2**62, 2], data=bytes(8)), "e.data", "must be"),
         (Tensor(dtype=FLOAT16, shape=[1, 2], data=b"\0\x7c\0\0"), "e.data", "NaN or infinity"),
         (Tensor(dtype=FLOAT32, shape=[1, 2], data=b"\0\0\xc0\x7f" * 2), "e.data", "NaN or infinity"),
+        (Tensor(dtype=FLOAT32, shape=[1, 2], data=b"\xff\xff\x7f\x7f" * 2), "e.data", "from -10000 to 10000"),
+        (Tensor(dtype=FLOAT32, shape=[1] * 100_000), "e.shape", r"not \(1, 1, 1, 1, 1, 1, 1, 1, …\)"),
     ],
 )
 def test_a_wrong_tensor_names_its_field_and_what_is_allowed(tensor: Tensor, field: str, said: str) -> None:

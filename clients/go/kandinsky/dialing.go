@@ -71,7 +71,7 @@ func security(config Config, servers []string) ([]grpc.DialOption, error) {
 	}
 	for _, server := range servers {
 		if config.TLS == nil && !isLoopback(server) {
-			return nil, fmt.Errorf("kandinsky: a token would travel to %s unencrypted; set Config.TLS", server)
+			return nil, fmt.Errorf("kandinsky: the token would go to %s unencrypted; connect over TLS", server)
 		}
 	}
 	return append(options, grpc.WithPerRPCCredentials(bearer(config.Token))), nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -66,6 +67,26 @@ func TestTheCommandMakesPicturesAndSaysWhatIsWrong(t *testing.T) {
 	} {
 		if ended := runCommand(t, binary, c.flags...); ended.code != c.code || !strings.Contains(ended.stderr, c.says) {
 			t.Errorf("%s: %+v", name, ended)
+		}
+	}
+}
+
+func TestTheProgramsOfTheGuideCompile(t *testing.T) {
+	guide, err := os.ReadFile("../../../docs/go.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(guide, -1)
+	if len(programs) == 0 {
+		t.Fatal("the guide has no programs")
+	}
+	for _, program := range programs {
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, program[1], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%s\n%s", text, program[1])
 		}
 	}
 }

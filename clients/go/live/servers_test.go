@@ -19,13 +19,13 @@ import (
 	"github.com/kandinsky-serving/kandinsky-serving/clients/go/kandinsky"
 )
 
-var readyLine = regexp.MustCompile(`(?:ready|serving) on (\S+)`)
+var (
+	readyLine      = regexp.MustCompile(`(?:ready|serving) on (\S+)`)
+	metricsAddress = regexp.MustCompile(`"metrics": "([^"]+)"`)
+)
 
-// deployment is what all tests talk to. Only TestMain writes it.
-var deployment struct {
-	address string
-	metrics []string // where each of its servers has its metrics; none if it was not started here
-}
+// deployment is the gateway that all tests talk to. Only TestMain writes it.
+var deployment struct{ address string }
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(served{m})
@@ -39,14 +39,13 @@ func (s served) Run() int {
 	if deployment.address != "" {
 		return s.M.Run()
 	}
-	serving, err := start("kandinsky", []string{"KANDINSKY_METRICS_PORT=0"}, "serve", "--port", "0", "--log-level", "info")
+	serving, err := start("kandinsky", nil, "serve", "--port", "0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer serving.stop(syscall.SIGTERM)
 	deployment.address = serving.address
-	deployment.metrics = serving.metrics()
 	return s.M.Run()
 }
 
@@ -89,14 +88,14 @@ func (p *process) stop(with syscall.Signal) {
 	_ = p.command.Wait() // how a killed process ended is no news
 }
 
-// metrics are the addresses that the process and its children said they have
-// metrics at.
-func (p *process) metrics() []string {
-	var addresses []string
-	for _, match := range regexp.MustCompile(`"?metrics"?[:=] ?"?([0-9.]+:\d+)`).FindAllStringSubmatch(p.log.String(), -1) {
-		addresses = append(addresses, match[1])
+// metrics is where the process said that it has its metrics.
+func (p *process) metrics(t *testing.T) string {
+	t.Helper()
+	told := metricsAddress.FindStringSubmatch(p.log.String())
+	if told == nil {
+		t.Fatalf("no address of metrics in %s", p.log.String())
 	}
-	return addresses
+	return told[1]
 }
 
 type lockedBuffer struct {

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -10,13 +11,13 @@ import grpc
 
 from imagegen.v1.gateway_pb2 import GetServerInfoResponse
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
-from kandinsky_client import calls, channel
+from kandinsky_client import calls, channel, security
 from kandinsky_client.errors import InternalError
 from kandinsky_client.images import ImageInput
 from kandinsky_client.options import EncodePromptOptions, Img2ImgOptions, InterpolateOptions
 from kandinsky_client.results import CancelResult, EncodeResult, Event, Img2ImgResult
 from kandinsky_client.retry import DEFAULT_RETRY, Attempts, RetryPolicy
-from kandinsky_client.security import Tls, credentials, metadata
+from kandinsky_client.security import Tls
 from kandinsky_client.status import error_of
 
 _Result = TypeVar("_Result")
@@ -57,7 +58,7 @@ class AsyncClient:
         server: the gateway, host:port; dns:///name:port spreads calls over all addresses of the name.
         timeout_seconds: for calls that name none of their own; None: as long as it takes.
         retry: how persistent to be.
-        token: who asks, where the gateway wants to know.
+        token: who asks, where the gateway wants to know. It needs TLS, except to this machine.
         tls: None: no TLS, as for a gateway on the same machine.
     """
 
@@ -73,8 +74,9 @@ class AsyncClient:
         self.server = server
         self._timeout_seconds = timeout_seconds
         self._retry = retry
-        self._credentials = credentials(tls)
-        self._metadata = metadata(server, token, tls)
+        self._credentials = security.credentials(tls)
+        self._options = channel.options(server) + security.options(tls)
+        self._metadata = security.metadata(server, token, tls)
 
     async def img2img(self, image: ImageInput, prompt: str, **options: Unpack[Img2ImgOptions]) -> Img2ImgResult:
         """Make pictures of a picture and a prompt. Options: see Img2ImgOptions."""
@@ -127,10 +129,9 @@ class AsyncClient:
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         """Made at the first call, because it belongs to the event loop that then runs."""
-        options = channel.options(self.server)
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self.server, options)
-        return grpc.aio.secure_channel(self.server, self._credentials, options)
+            return grpc.aio.insecure_channel(self.server, self._options)
+        return grpc.aio.secure_channel(self.server, self._credentials, self._options)
 
     @cached_property
     def _stub(self) -> Any:
@@ -160,6 +161,9 @@ class AsyncClient:
                 async for message in rpc:
                     attempts.seen()
                     event = call.read(message)
+                    if isinstance(event, Img2ImgResult):
+                        with suppress(grpc.RpcError):  # the end of the call, lest it look as if it had been left
+                            await anext(aiter(rpc), None)
                     if event is not None:
                         yield event
                     if isinstance(event, Img2ImgResult):

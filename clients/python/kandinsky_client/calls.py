@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Unpack
 
-from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from imagegen.v1 import common_pb2, decoder_pb2, gateway_pb2, prior_pb2
-from kandinsky_client import enums, results
+from kandinsky_client import checks, enums, results
 from kandinsky_client.errors import invalid_field
 from kandinsky_client.images import ImageInput, image_bytes
 from kandinsky_client.options import EncodePromptOptions, Img2ImgOptions, InterpolateOptions, PriorOptions
@@ -19,6 +19,7 @@ from kandinsky_client.results import CancelResult, EncodeResult, Event, Img2ImgR
 
 _Result = TypeVar("_Result")
 _PARAMS = ("width", "height", "num_inference_steps", "strength", "guidance_scale", "seed", "num_images")
+_LARGEST = {FieldDescriptor.TYPE_UINT32: 2**32 - 1, FieldDescriptor.TYPE_UINT64: 2**64 - 1}
 _PRIOR_PARAMS = ("num_inference_steps", "guidance_scale", "seed")
 
 
@@ -62,6 +63,7 @@ def encode_prompt(prompt: str, **options: Unpack[EncodePromptOptions]) -> Call[E
     for name in ("request_id", "negative_prompt", "num_embeddings"):
         _set(request, name, options.get(name))
     _set_prior(request, options)
+    checks.check_encode_prompt(request)
     return Call("EncodePrompt", request, results.encode_result, _timeout(options))
 
 
@@ -77,6 +79,7 @@ def interpolate(items: Sequence[ImageInput], **options: Unpack[InterpolateOption
     for name in ("request_id", "negative_prompt", "negative_prior_prompt"):
         _set(request, name, options.get(name))
     _set_prior(request, options)
+    checks.check_interpolate(request)
     return Call("Interpolate", request, results.encode_result, _timeout(options))
 
 
@@ -109,6 +112,7 @@ def _img2img_request(image: ImageInput, prompt: str, options: Img2ImgOptions) ->
     embeddings = options.get("embeddings")
     if embeddings is not None:
         request.embeddings.CopyFrom(embeddings.message)
+    checks.check_img2img(request)
     return request
 
 
@@ -133,9 +137,12 @@ def _item(item: ImageInput, index: int) -> prior_pb2.InterpolationItem:
 def _set(message: Message, name: str, value: object, prefix: str = "") -> None:
     if value is None:
         return
+    largest = _LARGEST.get(message.DESCRIPTOR.fields_by_name[name].type)
+    if largest is not None and isinstance(value, int) and not 0 <= value <= largest:
+        raise invalid_field(prefix + name, f"{value} is outside 0 … {largest}")
     try:
         setattr(message, name, value)
-    except (TypeError, ValueError) as error:  # protobuf refuses -1 for an unsigned number, or a lone surrogate
+    except (TypeError, ValueError) as error:  # protobuf refuses a text for a number, or a lone surrogate
         raise invalid_field(prefix + name, f"{value!r} is not allowed: {error}") from None
 
 

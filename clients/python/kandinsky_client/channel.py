@@ -1,8 +1,9 @@
 """How a client connects to a gateway: message sizes, keepalive, balancing."""
 
+import ipaddress
+
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 DEFAULT_SERVER = "127.0.0.1:50050"
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 
 ChannelOptions = list[tuple[str, int | str]]
 
@@ -28,4 +29,8 @@ def options(server: str) -> ChannelOptions:
 
 def is_loopback(server: str) -> bool:
     """Whether `server` is on this machine."""
-    return server.startswith(_LOOPBACK)
+    host = server.rpartition(":")[0].strip("[]")
+    try:
+        return server.startswith("unix:") or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

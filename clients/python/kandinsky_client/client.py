@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -9,13 +10,13 @@ import grpc
 
 from imagegen.v1.gateway_pb2 import GetServerInfoResponse
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
-from kandinsky_client import calls, channel
+from kandinsky_client import calls, channel, security
 from kandinsky_client.errors import InternalError, RequestCancelledError
 from kandinsky_client.images import ImageInput
 from kandinsky_client.options import EncodePromptOptions, Img2ImgOptions, InterpolateOptions
 from kandinsky_client.results import CancelResult, EncodeResult, Event, Img2ImgResult
 from kandinsky_client.retry import DEFAULT_RETRY, Attempts, RetryPolicy
-from kandinsky_client.security import Tls, credentials, metadata
+from kandinsky_client.security import Tls
 from kandinsky_client.status import error_of
 
 _Result = TypeVar("_Result")
@@ -55,7 +56,7 @@ class Client:
         server: the gateway, host:port; dns:///name:port spreads calls over all addresses of the name.
         timeout_seconds: for calls that name none of their own; None: as long as it takes.
         retry: how persistent to be.
-        token: who asks, where the gateway wants to know.
+        token: who asks, where the gateway wants to know. It needs TLS, except to this machine.
         tls: None: no TLS, as for a gateway on the same machine.
     """
 
@@ -71,8 +72,8 @@ class Client:
         self.server = server
         self._timeout_seconds = timeout_seconds
         self._retry = retry
-        self._metadata = metadata(server, token, tls)
-        secret, options = credentials(tls), channel.options(server)
+        self._metadata = security.metadata(server, token, tls)
+        secret, options = security.credentials(tls), channel.options(server) + security.options(tls)
         self._channel = (
             grpc.insecure_channel(server, options) if secret is None else grpc.secure_channel(server, secret, options)
         )
@@ -154,6 +155,9 @@ class Client:
                 for message in rpc:
                     attempts.seen()
                     event = call.read(message)
+                    if isinstance(event, Img2ImgResult):
+                        with suppress(grpc.RpcError):  # the end of the call, lest it look as if it had been left
+                            next(rpc, None)
                     if event is not None:
                         yield event
                     if isinstance(event, Img2ImgResult):

@@ -31,7 +31,6 @@ class ErrorDetails:
         violations: the fields that are wrong.
         retry_after_seconds: when the server thinks that the same call could succeed; None where it did not say.
         request_id: the server's name for the request; "" where it was never told.
-        answered: whether the server had begun to answer, so that it may have worked on the request.
     """
 
     code: str = "UNKNOWN"
@@ -40,7 +39,6 @@ class ErrorDetails:
     violations: tuple[FieldViolation, ...] = ()
     retry_after_seconds: float | None = None
     request_id: str = ""
-    answered: bool = False
 
 
 class KandinskyClientError(Exception):
@@ -122,4 +120,5 @@ class InternalError(KandinskyClientError):
 def invalid_field(path: str, description: str) -> InvalidArgumentError:
     """The error of a field that this client can already tell is wrong, in the server's own form."""
     violation = FieldViolation(path, description)
-    return InvalidArgumentError(f"{path}: {description}", ErrorDetails("INVALID_ARGUMENT", violations=(violation,)))
+    details = ErrorDetails("INVALID_ARGUMENT", "INVALID_FIELD", violations=(violation,))
+    return InvalidArgumentError(f"{path}: {description}", details)

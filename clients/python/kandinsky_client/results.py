@@ -3,6 +3,7 @@
 Receipts and truncations stay the contract's own messages: they are records to look at, and documented there.
 """
 
+import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ class Picture:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the file as it is, whatever the path's suffix says."""
         Path(path).write_bytes(self.data)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture."""
+        source = f"data:image/{self.format};base64,{base64.b64encode(self.data).decode()}"
+        return f'<img src="{source}" width="{self.width}" height="{self.height}">'
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class Progress:
     total_steps: int
     preview: Picture | None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how far it is, and the preview where there is one."""
+        return f"{self.step}/{self.total_steps}" + ("" if self.preview is None else self.preview._repr_html_())
+
 
 @dataclass(frozen=True)
 class Img2ImgResult:
@@ -119,6 +129,15 @@ class Img2ImgResult:
     def image(self) -> "Image.Image":
         """The first picture, decoded."""
         return self.pictures[0].to_pillow()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the pictures, each with the seed that makes it again, and what they cost."""
+        figures = "".join(
+            f"<figure>{picture._repr_html_()}<figcaption>seed {self.seed + index}</figcaption></figure>"
+            for index, picture in enumerate(self.pictures)
+        )
+        steps, seconds = self.receipt.denoising_steps, self.receipt.total_seconds
+        return f'<div style="display: flex">{figures}</div>{steps} steps, {seconds:.1f} s'
 
 
 @dataclass(frozen=True)

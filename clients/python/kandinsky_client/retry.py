@@ -12,9 +12,9 @@ from kandinsky_client.errors import KandinskyClientError, ServerBusyError, Unava
 class RetryPolicy:
     """How persistent a client is.
 
-    A call is sent again only while nothing can have come of it: the server said UNAVAILABLE and when to come back, or
-    was lost before it had answered anything. Once the caller has seen an event, or the server had begun to answer, the
-    error is the caller's to judge. The server works for nobody twice: it drops a call whose client is gone.
+    A call that failed with UNAVAILABLE is sent again as long as its caller has seen nothing of an answer: the server
+    was lost, or says that another one will do. That is safe: a request changes nothing on the server, and the work of a
+    call that is lost is dropped. Once the caller has seen an event, the error is the caller's to judge.
 
     Attributes:
         max_attempts: how often a call is sent at most; 1: never again.
@@ -73,12 +73,11 @@ class Attempts:
         return pause
 
     def _may_retry(self, error: KandinskyClientError) -> bool:
-        invited = error.retry_after_seconds is not None
         if self._seen:
             return False
         if isinstance(error, ServerBusyError):
-            return invited and self._policy.retry_busy
-        return isinstance(error, UnavailableError) and (invited or not error.details.answered)
+            return self._policy.retry_busy and error.retry_after_seconds is not None
+        return isinstance(error, UnavailableError)
 
     def _pause(self, error: KandinskyClientError) -> float:
         """What the server asked for, and a random part on top, so that clients do not come back together."""

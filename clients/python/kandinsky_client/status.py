@@ -66,7 +66,6 @@ def _details(call: grpc.Call) -> ErrorDetails:
         ),
         retry_after_seconds=None if retry is None else retry.retry_delay.ToTimedelta().total_seconds(),
         request_id=str(initial_metadata.get("x-request-id", info.metadata.get("request_id", ""))),
-        answered=bool(initial_metadata),
     )
 
 

@@ -15,20 +15,24 @@ import (
 
 // given is what the flags say.
 type given struct {
-	servers   string
-	tls       bool
-	files     kandinsky.TLSFiles
-	tokenFile string
-	timeout   time.Duration
-	image     string
-	out       string
-	request   kandinsky.Img2ImgRequest // but for the image
+	servers string
+	tls     bool
+	files   kandinsky.TLSFiles
+	token   string
+	timeout time.Duration
+	image   string
+	out     string
+	request kandinsky.Img2ImgRequest // but for the image
 }
 
 func parse(arguments []string, stderr io.Writer) (*given, error) {
 	own := new(given)
 	flags := flag.NewFlagSet("kandinsky-go img2img", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
 	own.connection(flags)
 	own.picture(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -49,9 +53,9 @@ func (g *given) connection(flags *flag.FlagSet) {
 	flags.StringVar(&g.servers, "server", server, "the gateway, `HOST:PORT`; several, with commas between, share the calls")
 	flags.BoolVar(&g.tls, "tls", false, "encrypt, and trust the system's authorities")
 	flags.StringVar(&g.files.CA, "ca", "", "`FILE` of the authorities that the gateway's certificate may be of; implies -tls")
-	flags.StringVar(&g.files.Cert, "cert", "", "`FILE` of this client's own certificate; implies -tls")
-	flags.StringVar(&g.files.Key, "key", "", "`FILE` of its private key")
-	flags.StringVar(&g.tokenFile, "token-file", "", "`FILE` of the bearer token")
+	flags.StringVar(&g.files.Cert, "client-cert", "", "`FILE` of this client's own certificate; implies -tls")
+	flags.StringVar(&g.files.Key, "client-key", "", "`FILE` of its private key")
+	flags.StringVar(&g.token, "token", "", "who asks, where the gateway wants to know; else $KANDINSKY_TOKEN")
 	flags.DurationVar(&g.timeout, "timeout", 0, "how long the call may take, for example 90s; 0: as long as it does")
 }
 
@@ -69,13 +73,14 @@ func (g *given) picture(flags *flag.FlagSet) {
 	optional(flags, &request.Prior.NumInferenceSteps, "prior-steps", "steps of the prior", strconv.Atoi)
 	optional(flags, &request.Prior.GuidanceScale, "prior-guidance-scale", "how closely the prior follows the prompt", float)
 	optional(flags, &request.Seed, "seed", "seed of the noise; image i uses seed + i", seed)
+	optional(flags, &request.Prior.Seed, "prior-seed", "seed of one embedding for all images", seed)
 	optional(flags, &request.NumImages, "num-images", "how many images to make", strconv.Atoi)
 	flags.StringVar(&request.RequestID, "request-id", "", "names the request in the server's log")
 }
 
 // optional is a flag that leaves its target nil when it is not given.
 func optional[T any](flags *flag.FlagSet, target **T, name, help string, read func(string) (T, error)) {
-	flags.Func(name, help+" (default: the model's own)", func(written string) error {
+	flags.Func(name, help, func(written string) error {
 		value, err := read(written)
 		if err != nil {
 			return err
@@ -91,20 +96,13 @@ func seed(written string) (uint64, error)   { return strconv.ParseUint(written, 
 
 // config is how to reach the server.
 func (g *given) config() (kandinsky.Config, error) {
-	config := kandinsky.Config{Servers: strings.Split(g.servers, ","), Timeout: g.timeout}
+	config := kandinsky.Config{Servers: strings.Split(g.servers, ","), Token: cmp.Or(g.token, os.Getenv("KANDINSKY_TOKEN")), Timeout: g.timeout}
 	if g.tls || g.files != (kandinsky.TLSFiles{}) {
 		secured, err := g.files.Config()
 		if err != nil {
 			return config, err
 		}
 		config.TLS = secured
-	}
-	if g.tokenFile != "" {
-		token, err := os.ReadFile(g.tokenFile)
-		if err != nil {
-			return config, err
-		}
-		config.Token = strings.TrimSpace(string(token))
 	}
 	return config, nil
 }

@@ -33,7 +33,8 @@ const (
 
 const usage = `usage: kandinsky-go img2img [flags]
 
-Makes pictures of a picture and a prompt; kandinsky-go img2img -help lists the flags.
+Makes pictures of a picture and a prompt, and prints each file with the seed that makes it again. What is left out, the
+model's own default fills in. -help lists the flags.
 `
 
 func main() {

@@ -1,11 +1,10 @@
 """The flags of every command that talks to a server."""
 
-import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from kandinsky_client.channel import DEFAULT_SERVER
+from kandinsky_client.cli.failures import UsageError
 from kandinsky_client.client import Client
 from kandinsky_client.security import Tls
 from serving.flags import flag
@@ -34,12 +33,10 @@ class ConnectionFlags:
         """A client of the server, to be closed."""
         secured = self.tls or self.ca is not None or self.client_cert is not None
         tls = Tls(self.ca, self.client_cert, self.client_key) if secured else None
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            client = Client(self.server, token=self.token, tls=tls)
-        for warning in caught:
-            print(f"warning: {warning.message}", file=sys.stderr)
-        return client
+        try:
+            return Client(self.server, token=self.token, tls=tls)
+        except ValueError as error:
+            raise UsageError(f"--token: {error} (--tls)") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,109 @@
+"""`make faults`: kills, a rolling restart, a worker that stands still, an overload; exit code 1 where something broke.
+
+Everything runs in processes of its own on this machine, with the demo checkpoint. The logs of the servers stay in
+out/faults. Bounded: about a quarter of an hour in all, and two minutes with --short.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.faults import hangs, kills, overload, rolling
+
+_LOGS = Path("out") / "faults"
+_LEAST_GOODPUT = 0.9
+_TIMEOUT_FACTOR = 1.5
+
+
+def main() -> int:
+    """Run the trials; returns the exit code."""
+    arguments = _arguments()
+    begin = time.monotonic()
+    findings = Findings()
+    for name, trial in _TRIALS.items():
+        if arguments.only in (None, name):
+            asyncio.run(trial(findings, arguments.short))
+    print(f"faults: {time.monotonic() - begin:.0f} s")
+    print(
+        f"RESULT faults lost={findings.lost} wrong={findings.wrong} restart_failures={findings.restart_failures} "
+        f"goodput={findings.goodput:.2f} internal_errors={findings.internal_errors}"
+    )
+    for problem in findings.problems():
+        print(f"faults: {problem}", file=sys.stderr)
+    return 1 if findings.problems() else 0
+
+
+@dataclass
+class Findings:
+    """What all trials found."""
+
+    lost: int = 0
+    wrong: int = 0
+    restart_failures: int = 0
+    internal_errors: int = 0
+    moved_after_seconds: float = 0.0
+    goodput: float = 1.0
+    retry_ratio: float = 1.0
+
+    def problems(self) -> list[str]:
+        """The promises that were broken."""
+        promises = {
+            "requests were lost": self.lost == 0,
+            "pictures were wrong": self.wrong == 0,
+            "the rolling restart failed requests": self.restart_failures == 0,
+            "there were internal errors": self.internal_errors == 0,
+            "work moved too late": self.moved_after_seconds <= _TIMEOUT_FACTOR * hangs.PROGRESS_TIMEOUT_SECONDS,
+            "goodput fell under overload": self.goodput >= _LEAST_GOODPUT,
+            "RetryInfo was off by more than a factor of two": 0.5 <= self.retry_ratio <= 2,
+        }
+        return [problem for problem, kept in promises.items() if not kept]
+
+
+async def _kills(findings: Findings, short: bool) -> None:
+    found = await kills.trial(60 if short else 1000, 4.0, _logs("kills"))
+    findings.lost += found.lost
+    findings.wrong += found.wrong
+    findings.internal_errors += found.internal_errors
+
+
+async def _rolling(findings: Findings, short: bool) -> None:  # noqa: ARG001 - it is as long as restarts take
+    findings.restart_failures = await rolling.trial(_logs("rolling"))
+
+
+async def _hangs(findings: Findings, short: bool) -> None:  # noqa: ARG001 - likewise
+    found = await hangs.trial(_logs("hangs"))
+    findings.lost += found.lost
+    findings.moved_after_seconds = found.moved_after_seconds
+
+
+async def _overload(findings: Findings, short: bool) -> None:
+    found = await overload.trial(20 if short else 60, _logs("overload"))
+    findings.lost += found.lost
+    findings.internal_errors += found.internal_errors
+    findings.goodput = found.goodput
+    findings.retry_ratio = found.retry_ratio
+
+
+_TRIALS = {"kills": _kills, "rolling": _rolling, "hangs": _hangs, "overload": _overload}
+
+
+def _logs(trial: str) -> Path:
+    folder = _LOGS / trial
+    folder.mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log"):
+        log.unlink()
+    return folder
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="60 requests instead of 1,000, and a shorter overload")
+    parser.add_argument("--only", choices=_TRIALS, help="this trial alone; what it does not find counts as good")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`python -m scripts.fuzz`: mutated and random messages, pictures and tensors to all services of real servers."""
