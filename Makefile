@@ -51,7 +51,7 @@ $(INSTALLED_CHART): pyproject.toml constraints.txt scripts/helm_tools.py tests/h
 	@touch $@
 
 helm-test: $(INSTALLED_CHART) ## Test the chart: real helm, schemas, random values, real servers, alert rules, containers.
-	CI=true $(BIN)/pytest tests/helm
+	CI=true $(BIN)/pytest tests/helm tests/operations
 
 chart: $(INSTALLED_DEV) ## Generate the chart's schema, table and copies.
 	$(BIN)/python -m scripts.chart

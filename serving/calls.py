@@ -21,6 +21,8 @@ from serving.tenants import current_tenant
 if TYPE_CHECKING:  # OpenTelemetry is an extra
     from serving.tracing import Tracing
 
+OUR_METHODS = "/imagegen.v1."
+
 _PROMPTS = ("prompt", "negative_prompt", "negative_prior_prompt")
 
 _log = logging.getLogger("serving.call")
@@ -87,7 +89,7 @@ class Observer:
     def ended(self, call: Call, status: str, reason: str | None = None, error: str | None = None) -> None:
         """The call is over."""
         seconds = time.monotonic() - call.start_seconds
-        self._metrics.answered(call.method.rpartition("/")[2], status, reason, seconds)
+        self._metrics.answered(call.method.removeprefix(OUR_METHODS), status, reason, seconds)
         tenant_id = current_tenant.get().id
         if self._tracing is not None:
             self._tracing.ended(call.request_id, tenant_id, status, reason)

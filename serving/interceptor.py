@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from serving.access import Metadata, TenantOf, anybody, check_client_name
-from serving.calls import Call, Observer
+from serving.calls import OUR_METHODS, Call, Observer
 from serving.errors import InvalidFieldError, ServiceError
 from serving.gate import Gate
 from serving.requests import RunningRequests
@@ -25,7 +25,6 @@ from serving.tenants import Tenant, current_tenant
 
 REQUEST_ID_KEY = "x-request-id"
 
-_OUR_METHODS = "/imagegen.v1."  # health and reflection answer in every state and are not logged
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")  # it travels as a header: printable ASCII only
 
 _MaybeHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -66,8 +65,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Wraps the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_OUR_METHODS):
-            return handler
+        if handler is None or not method.startswith(OUR_METHODS):
+            return handler  # health and reflection answer everybody, in every state, and are not logged
         metadata: Any = handler_call_details.invocation_metadata or ()
         try:
             tenant = self._tenant_of(metadata)

@@ -38,6 +38,7 @@ class Metrics:
             "phase",
             "cause",
         )
+        self._ready = self.gauge("ready", "1 while calls are served; 0 while loading and draining.", "tier")
         self._queue_wait_seconds = self.histogram("queue_wait_seconds", "Waiting for a device.", _CALL_BUCKETS)
         self._queued_work_seconds = self.gauge(
             "queued_work_seconds", "Device seconds of accepted work that is not done."
@@ -45,8 +46,12 @@ class Metrics:
         self._cache_hits = self.counter("cache_hits", "Lookups that found what they sought.", "cache")
         self._cache_misses = self.counter("cache_misses", "Lookups that did not.", "cache")
 
+    def ready(self, tier: Tier.ValueType, *, is_ready: bool) -> None:
+        """The server of this tier serves calls, or does not."""
+        self._ready.labels(tier_name(tier)).set(is_ready)
+
     def answered(self, method: str, status: str, reason: str | None, seconds: float) -> None:
-        """A call has ended: its method without the package, the name of its gRPC status, the reason of its error."""
+        """A call has ended: its Service/Method, the name of its gRPC status, the reason of its error."""
         self._requests.labels(method, status, "" if reason is None else reason).inc()
         self._request_seconds.labels(method).observe(seconds)
 

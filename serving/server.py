@@ -169,6 +169,8 @@ class Server:
         return self._server.add_secure_port(address, server_credentials(cert, key, self._config.tls_client_ca))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        is_ready = status == health_pb2.HealthCheckResponse.SERVING
+        self._application.metrics.ready(self._application.tier, is_ready=is_ready)
         # Not liveness: that is the event loop, which runs while the server loads and while it stops.
         await asyncio.gather(*(self._health.set(name, status) for name in (READINESS, self._application.service)))
 

@@ -15,7 +15,7 @@ _CHART = _ROOT / "helm" / "kandinsky-serving"
 _DEFINITIONS = Path(__file__).with_name("definitions.yaml")
 
 # A chart holds no files from outside its folder, so it has copies.
-_COPIES: dict[str, str] = {}
+_COPIES = {"alerts.yaml": "operations/alerts.yaml", "dashboard.json": "operations/dashboard.json"}
 
 
 def main() -> int:

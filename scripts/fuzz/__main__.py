@@ -48,7 +48,7 @@ class Tally:
         hung: numbers of calls that were not answered.
         changed: how often the unmutated request gave another picture.
         crashed: tiers whose server has ended.
-        settled_bytes: what they hold of memory once every shape has been compiled, after the first calls.
+        settled_bytes: memory of each tier after the first calls, when its caches are full.
         grown_bytes: how much more it was at the end.
     """
 
@@ -57,8 +57,8 @@ class Tally:
     hung: list[int] = field(default_factory=list)
     changed: int = 0
     crashed: list[str] = field(default_factory=list)
-    settled_bytes: int = 0
-    grown_bytes: int = 0
+    settled_bytes: dict[str, int] = field(default_factory=dict)
+    grown_bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -102,7 +102,8 @@ class Fuzzer:
             self.tally.crashed = [tier for tier, process in self._processes.items() if process.has_crashed]
             done = start + _CHECK_EVERY - first
             self._weigh(settled=done <= _SETTLED_AFTER)
-            print(f"{done} calls, {time.monotonic() - started:.0f} s, {self.tally.grown_bytes / 2**20:+.0f} MiB")
+            grown = ", ".join(f"{tier} {size / 2**20:+.0f} MiB" for tier, size in self.tally.grown_bytes.items())
+            print(f"{done} calls, {time.monotonic() - started:.0f} s, {grown}", flush=True)
             if self.tally.crashed:
                 return
 
@@ -154,10 +155,10 @@ class Fuzzer:
         return bytes(answer.result.images[0].data)
 
     def _weigh(self, *, settled: bool) -> None:
-        held = sum(process.resident_bytes() for process in self._processes.values() if not process.has_crashed)
+        held = {tier: each.resident_bytes() for tier, each in self._processes.items() if not each.has_crashed}
         if settled:
             self.tally.settled_bytes = held
-        self.tally.grown_bytes = held - self.tally.settled_bytes
+        self.tally.grown_bytes = {tier: size - self.tally.settled_bytes[tier] for tier, size in held.items()}
 
 
 def main() -> int:
@@ -169,9 +170,10 @@ def main() -> int:
     for status, count in tally.statuses.most_common():
         print(f"{count:7d}  {status}")
     print(f"the servers' logs are in {logs}")
+    grown_mib = sum(tally.grown_bytes.values()) / 2**20
     print(
         f"RESULT fuzz calls={tally.statuses.total()} internal_errors={len(tally.wrong)} hung={len(tally.hung)} "
-        f"crashed={len(tally.crashed)} wrong_pictures={tally.changed} grown_mib={tally.grown_bytes / 2**20:.0f}"
+        f"crashed={len(tally.crashed)} wrong_pictures={tally.changed} grown_mib={grown_mib:.0f}"
     )
     return 0 if tally.is_clean else 1
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "demo" / "checkpoint"
 
-# Small enough that no request, however mutated, keeps the device for long.
-_SMALL = ("--max-side-px", "128", "--max-num-images", "2", "--max-image-pixels", "1000000")
+# Small enough that no request, however mutated, keeps the device for long, and that caches are soon full: from then on
+# memory has no reason to grow. All sizes that can be asked for are compiled before the first call.
+_WORKER = ("--max-image-pixels", "1000000", "--text-cache-bytes", "1MiB")
+_DECODER = ("--max-side-px", "128", "--max-num-images", "2", "--sizes", "64x64,128x64,64x128,128x128")
+_GATEWAY = ("--cache-bytes", "1MiB")
 
 
 class Process:
@@ -52,7 +55,8 @@ def servers(logs: Path) -> Iterator[Mapping[str, Process]]:
             stack.callback(process.stop)
             return process
 
-        prior = start("prior", "prior_server", "--model", str(CHECKPOINT / "prior"), *_SMALL[4:])
-        decoder = start("decoder", "decoder_server", "--model", str(CHECKPOINT / "decoder"), *_SMALL)
-        gateway = start("gateway", "gateway", "--prior", prior.address, "--decoder", decoder.address)
+        prior = start("prior", "prior_server", "--model", str(CHECKPOINT / "prior"), *_WORKER)
+        model = str(CHECKPOINT / "decoder")
+        decoder = start("decoder", "decoder_server", "--model", model, *_WORKER, *_DECODER)
+        gateway = start("gateway", "gateway", "--prior", prior.address, "--decoder", decoder.address, *_GATEWAY)
         yield {"gateway": gateway, "prior": prior, "decoder": decoder}

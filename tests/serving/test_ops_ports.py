@@ -42,16 +42,17 @@ def samples(text: str) -> Iterator[tuple[str, float]]:
 async def test_both_ports_answer_while_the_server_loads_serves_and_drains() -> None:
     async with start(ready=False, health_port=0, metrics_port=0, drain_seconds=60) as served:
         assert (await health(served, ""), await health(served, "readiness")) == ("SERVING", "NOT_SERVING")
-        assert await scrape(served)
+        assert (await scrape(served))["kandinsky_ready{tier=PRIOR}"] == 0
         served.prior.warmed_up.set()
         await served.server.warm_up()
         assert await health(served, "readiness") == "SERVING"
+        assert (await scrape(served))["kandinsky_ready{tier=PRIOR}"] == 1
         call = served.stub.EncodePrompt(WAIT)
         await asyncio.wait_for(served.prior.entered.wait(), 10)
         stopping = asyncio.create_task(served.server.stop())
         await asyncio.sleep(0)
         assert (await health(served, ""), await health(served, "readiness")) == ("SERVING", "NOT_SERVING")
-        assert await scrape(served)
+        assert (await scrape(served))["kandinsky_ready{tier=PRIOR}"] == 0
         served.prior.released.set()
         await call
         await asyncio.wait_for(stopping, 10)
@@ -81,9 +82,12 @@ async def test_calls_are_counted_by_method_status_and_reason() -> None:
         with pytest.raises(grpc.aio.AioRpcError):
             await served.stub.EncodePrompt(PriorServiceEncodePromptRequest())
         seen = await scrape(served)
-    assert seen["kandinsky_requests_total{method=EncodePrompt,reason=,status=OK}"] == 1
-    assert seen["kandinsky_requests_total{method=EncodePrompt,reason=INVALID_FIELD,status=INVALID_ARGUMENT}"] == 1
-    assert seen["kandinsky_request_seconds_count{method=EncodePrompt}"] == 2
+    assert seen["kandinsky_requests_total{method=PriorService/EncodePrompt,reason=,status=OK}"] == 1
+    assert (
+        seen["kandinsky_requests_total{method=PriorService/EncodePrompt,reason=INVALID_FIELD,status=INVALID_ARGUMENT}"]
+        == 1
+    )
+    assert seen["kandinsky_request_seconds_count{method=PriorService/EncodePrompt}"] == 2
 
 
 @pytest.mark.parametrize("cause", ["id", "client", "deadline"])
