@@ -10,7 +10,7 @@ import pytest
 from imagegen.v1.common_pb2 import Bucket, WorkerStatus
 from serving.batching.limits import Limits
 from serving.batching.work import Kind, Request, Stage
-from serving.errors import DeadlineUnreachableError, QueueFullError
+from serving.errors import DeadlineUnreachableError, DrainingError, QueueFullError
 from tests.worker.held_device import Action
 from tests.worker.rig import LARGE, SMALL, Asked, Notes, measure, start
 
@@ -233,6 +233,25 @@ async def test_an_engine_that_breaks_tells_all_who_wait_and_all_who_come(monkeyp
             await rig.working
 
 
+async def test_work_that_is_handed_over_ends_where_it_was() -> None:
+    async with start(ALONE) as rig:
+        done, running, waiting = rig.submit("done", 1), rig.submit("running", 3), rig.submit("waiting", 3)
+        await rig.device.work_off(done.done)
+        step = await rig.device.reach(Stage.STEP, "running")
+        step.finish()
+        in_step = await rig.device.reach(Stage.STEP, "running")
+        rig.engine.hand_over()
+        for job in (running, waiting):
+            with pytest.raises(DrainingError):
+                await job.done
+        assert done.done.result() is None
+        assert rig.engine.queued_work_seconds == 0
+        reading = asyncio.ensure_future(rig.engine.read(lambda state: state.steps_done, running.states[0]))
+        in_step.finish()
+        assert await reading == 1  # of the two, as the second had not ended
+        assert waiting.states == []
+
+
 async def test_work_beyond_what_may_wait_is_refused_with_the_time_to_come_back() -> None:
     async with start(ALONE, max_queue_seconds=10.0) as rig:
         measure(rig.engine, ALONE)
@@ -285,6 +304,17 @@ async def test_calibrating_measures_the_second_run_because_the_first_compiles() 
         for size in (1, 2):
             await rig.engine.calibrate(Kind(Stage.STEP, SMALL, 2), size, action)
         assert rig.engine.curve.seconds == {(Stage.STEP, SMALL): {2: 2.0, 4: 3.0}}
+
+
+async def test_of_short_runs_the_fastest_counts_because_others_may_have_shared_the_machine() -> None:
+    took = iter((9.0, 0.3, 0.2, 0.25))
+    async with start(ALONE) as rig:
+
+        def action() -> None:
+            rig.device.clock.now_seconds += next(took)
+
+        await rig.engine.calibrate(Kind(Stage.DECODE, SMALL, 1), 1, action)
+        assert rig.engine.curve.step_seconds(Stage.DECODE, SMALL, 1) == pytest.approx(0.2)
 
 
 async def test_only_what_is_compiled_after_readiness_is_counted_and_none_of_it_is_measured() -> None:

@@ -143,9 +143,9 @@ class Worker:
 
 
 @asynccontextmanager
-async def prior() -> AsyncIterator[Worker]:
+async def prior(**flags: Any) -> AsyncIterator[Worker]:
     """A prior worker; its texts are encoded, and its steps run, in batches of 1 and 2."""
-    config, running = PriorConfig(model="fake", port=0, drain_seconds=0.0), RunningRequests()
+    config, running = PriorConfig(model="fake", port=0, drain_seconds=0.0, **flags), RunningRequests()
     service = PriorService(config, running)
     model: Any = SimpleNamespace(
         defaults=PriorDefaults(),
@@ -215,6 +215,7 @@ async def _served(
     serve: Callable[[Any], None],
 ) -> AsyncIterator[Worker]:
     device, thread, metrics = HeldDevice(STEP_SECONDS), DeviceThread(), WorkerMetrics()
+    device.clock.now_seconds = 1000.0  # as on a machine that has been up for a while
     engine: Any = Engine("worker-0", actions(device), thread, metrics, limits, config.max_queue_seconds, device.clock)
     for stage in Stage:
         for evaluations in (1, 2, 4):
