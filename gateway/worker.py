@@ -7,9 +7,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 
@@ -22,6 +22,8 @@ from imagegen.v1.common_pb2 import WorkerStatus
 
 AnswerT = TypeVar("AnswerT")
 RequestT = TypeVar("RequestT")
+
+_Call: TypeAlias = "grpc.aio.UnaryUnaryCall[Any, Any] | grpc.aio.UnaryStreamCall[Any, Any]"
 
 # Between two attempts to hear from a worker that cannot be reached.
 _RECONNECT_SECONDS = 0.5
@@ -70,7 +72,7 @@ class Worker(Generic[StubT, InfoT]):
         self._absence: str | None = None
         self._progress_seconds = 0.0
         self._met = asyncio.Event()
-        self._hung: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._calls: set[_Call] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -125,26 +127,21 @@ class Worker(Generic[StubT, InfoT]):
             if not self._work:
                 self._idle.set()
 
-    async def answer(self, call: Awaitable[AnswerT]) -> AnswerT:
+    async def answer(self, call: "grpc.aio.UnaryUnaryCall[RequestT, AnswerT]") -> AnswerT:
         """What a call gives.
 
         Raises:
             WorkerHungError: the worker stands still. The call is cancelled; what comes of it later is dropped.
         """
-        waiting = asyncio.ensure_future(call)
-        try:
-            await asyncio.wait((waiting, self._hung), return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                raise WorkerHungError(f"{self.address} has got no further for {self._timeout_seconds:g} s")
-            return waiting.result()
-        finally:
-            waiting.cancel()
+        with self._ended_when_hung(call):
+            return await call
 
-    async def messages(self, call: grpc.aio.UnaryStreamCall[RequestT, AnswerT]) -> AsyncGenerator[AnswerT, None]:
+    async def messages(self, call: "grpc.aio.UnaryStreamCall[RequestT, AnswerT]") -> AsyncGenerator[AnswerT, None]:
         """What a call streams; closing the generator cancels the call. Errors as for `answer`."""
         try:
-            while (message := await self.answer(call.read())) is not grpc.aio.EOF:
-                yield cast("AnswerT", message)
+            with self._ended_when_hung(call):
+                async for message in call:
+                    yield message
         finally:
             call.cancel()
 
@@ -222,5 +219,21 @@ class Worker(Generic[StubT, InfoT]):
                 _log.warning("worker stands still", extra={"address": self.address, "calls": len(self._work)})
                 self._hangs = True
                 self._record = self._record.ejected(time.monotonic())
-                hung, self._hung = self._hung, asyncio.get_running_loop().create_future()
-                hung.set_result(None)
+                calls, self._calls = self._calls, set()
+                for call in calls:
+                    call.cancel()
+
+    @contextmanager
+    def _ended_when_hung(self, call: _Call) -> Iterator[None]:
+        """Tells the end of a call that `_watch_progress` has cancelled from that of the task that waits for it."""
+        self._calls.add(call)
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if call in self._calls or (task is not None and task.cancelling()):
+                raise
+            seconds = f"{self._timeout_seconds:g} s"
+            raise WorkerHungError(f"{self.address} has got no further for {seconds}") from None
+        finally:
+            self._calls.discard(call)

@@ -7,7 +7,7 @@ to another one: the gateway has drawn the seed, so the work is the same there.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from serving.errors import NoWorkerError, WorkerLostError, tier_name
 from serving.metrics import GatewayMetrics
 
 AnswerT = TypeVar("AnswerT")
+RequestT = TypeVar("RequestT")
 
 RETRY_AFTER_SECONDS = 1.0
 
@@ -134,7 +135,7 @@ class WorkerPool(Generic[StubT, InfoT]):
         return [worker.view(0.0 if units is None else worker.seconds(units)) for worker in self._workers.values()]
 
     async def ask(
-        self, call: Callable[[StubT], Awaitable[AnswerT]], journey: Journey[InfoT]
+        self, call: Callable[[StubT], grpc.aio.UnaryUnaryCall[RequestT, AnswerT]], journey: Journey[InfoT]
     ) -> tuple[AnswerT, Worker[StubT, InfoT]]:
         """One worker's answer, and whose it is.
 

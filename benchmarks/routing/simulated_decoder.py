@@ -11,6 +11,7 @@ import functools
 import signal
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 from imagegen.v1.common_pb2 import Bucket, ModelInfo, Queued, Receipt, Tier, WorkerStatus, WorkerUse
@@ -33,6 +34,8 @@ from serving.server import Application, Server
 
 SIDE_PX = 64
 
+_WATCH_SECONDS = 0.25
+
 
 class SimulatedDecoder(DecoderServiceServicer):
     """One decoder with a device that needs a fixed time a step."""
@@ -54,6 +57,7 @@ class SimulatedDecoder(DecoderServiceServicer):
         begin = max(time.monotonic(), self._free_at)
         self._free_at = begin + steps * self._step_seconds
         self._count(steps, 1)
+        self._notify()
         left = steps
         try:
             yield DecoderServiceStreamImg2ImgResponse(queued=Queued(request_id=request.request.request_id))
@@ -61,14 +65,17 @@ class SimulatedDecoder(DecoderServiceServicer):
                 await asyncio.sleep(begin + step * self._step_seconds - time.monotonic())
                 left -= 1
                 self._count(-1, 0)
+                if step == 1:
+                    self._notify()
                 progress = Progress(step=step, total_steps=steps)
                 yield DecoderServiceStreamImg2ImgResponse(progress=progress)
             yield DecoderServiceStreamImg2ImgResponse(result=self._result(request, steps))
         finally:
             self._count(-left, -1)
+            self._notify()
 
     async def WatchStatus(self, request: Any, context: Any) -> AsyncGenerator[DecoderServiceWatchStatusResponse, None]:
-        """Tells how busy it is whenever that has changed."""
+        """Tells how busy it is when jobs come, begin or go, and now and then, as decoders do."""
         while True:
             changed = self._changed
             status = WorkerStatus(
@@ -78,7 +85,8 @@ class SimulatedDecoder(DecoderServiceServicer):
                 queued_rows=max(self._rows - 1, 0),
             )
             yield DecoderServiceWatchStatusResponse(status=status)
-            await changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), _WATCH_SECONDS if self._rows else None)
 
     async def GetModel(self, request: Any, context: Any) -> DecoderServiceGetModelResponse:
         """Tells how fast it is."""
@@ -97,6 +105,8 @@ class SimulatedDecoder(DecoderServiceServicer):
     def _count(self, steps: int, rows: int) -> None:
         self._steps_left += steps
         self._rows += rows
+
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -39,6 +39,8 @@ async def trial(count: int, every_seconds: float, logs: Path) -> Kills:
         decoders=3,
         gateways=1,
         logs=logs,
+        # What a restart compiles it compiles for the first request: processors are short where all of this runs.
+        worker_flags=["--no-warm-up"],
         # No embedding is kept, so that the priors have to be there as well; a checkpoint after every step.
         gateway_flags=["--cache-bytes", "0", "--checkpoint-every-steps", "1"],
     ) as deployment:
