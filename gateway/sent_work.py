@@ -18,23 +18,29 @@ class Sent:
     reported: bool = False
 
 
+# A worker that has work reports more often than this; one that does not may stand still.
+_LONGEST_SILENCE_SECONDS = 0.5
+
+
 class SentWork:
-    """The work of one worker, from its reports and the gateway's own calls."""
+    """The work of one worker, from its reports and the gateway's own calls. Times are of one rising clock."""
 
     def __init__(self) -> None:
         self._reported_seconds = 0.0
+        self._reported_at = 0.0
         self._calls: set[Sent] = set()
 
     def __repr__(self) -> str:
-        return f"SentWork({self.queued_seconds:.2f} s, {len(self._calls)} calls)"
+        return f"SentWork({self._reported_seconds:.2f} s reported, {len(self._calls)} calls)"
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    @property
-    def queued_seconds(self) -> float:
-        """Device seconds of the work it has, as far as is known."""
-        return self._reported_seconds + sum(sent.seconds for sent in self._calls if not sent.reported)
+    def queued_seconds(self, now_seconds: float) -> float:
+        """Device seconds of the work it has: as reported, less what it has done since, and what it was sent since."""
+        done_seconds = min(now_seconds - self._reported_at, _LONGEST_SILENCE_SECONDS)
+        left_seconds = max(self._reported_seconds - done_seconds, 0.0)
+        return left_seconds + sum(sent.seconds for sent in self._calls if not sent.reported)
 
     def send(self, seconds: float) -> Sent:
         """Count a call that is sent now."""
@@ -46,8 +52,8 @@ class SentWork:
         """Count a call no more."""
         self._calls.discard(sent)
 
-    def report(self, queued_seconds: float) -> None:
+    def report(self, queued_seconds: float, now_seconds: float) -> None:
         """Take a report in, which includes all calls that have arrived."""
-        self._reported_seconds = queued_seconds
+        self._reported_seconds, self._reported_at = queued_seconds, now_seconds
         for sent in self._calls:
             sent.reported = sent.reported or sent.arrived

@@ -104,13 +104,14 @@ class Worker(Generic[StubT, InfoT]):
 
     def view(self, own_seconds: float = 0.0) -> WorkerView:
         """What routing needs to know."""
+        now_seconds = time.monotonic()
         return WorkerView(
             identity=self.identity,
             standing=self.standing,
-            queued_seconds=self._work.queued_seconds,
+            queued_seconds=self._work.queued_seconds(now_seconds),
             own_seconds=own_seconds,
             calls=len(self._work),
-            share=self._record.share(time.monotonic()),
+            share=self._record.share(now_seconds),
         )
 
     @contextmanager
@@ -200,7 +201,7 @@ class Worker(Generic[StubT, InfoT]):
         elif self.status is not None and status.queued_work_seconds < self.status.queued_work_seconds:
             self.progressed()  # more work says nothing: it would come to one that stands still, too
         self.status = status
-        self._work.report(status.queued_work_seconds)
+        self._work.report(status.queued_work_seconds, time.monotonic())
         self._tell_queued_seconds(status.queued_work_seconds)
         self._met.set()
 

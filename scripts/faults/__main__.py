@@ -25,7 +25,7 @@ def main() -> int:
     findings = Findings()
     for name, trial in _TRIALS.items():
         if arguments.only in (None, name):
-            asyncio.run(trial(findings, arguments.short))
+            asyncio.run(trial(findings, arguments))
     print(f"faults: {time.monotonic() - begin:.0f} s")
     print(
         f"RESULT faults lost={findings.lost} wrong={findings.wrong} restart_failures={findings.restart_failures} "
@@ -62,25 +62,25 @@ class Findings:
         return [problem for problem, kept in promises.items() if not kept]
 
 
-async def _kills(findings: Findings, short: bool) -> None:
-    found = await kills.trial(60 if short else 1000, 4.0, _logs("kills"))
+async def _kills(findings: Findings, given: argparse.Namespace) -> None:
+    found = await kills.trial(given.requests, given.seed, _logs("kills"))
     findings.lost += found.lost
     findings.wrong += found.wrong
     findings.internal_errors += found.internal_errors
 
 
-async def _rolling(findings: Findings, short: bool) -> None:  # noqa: ARG001 - it is as long as restarts take
+async def _rolling(findings: Findings, given: argparse.Namespace) -> None:  # noqa: ARG001 - as long as restarts take
     findings.restart_failures = await rolling.trial(_logs("rolling"))
 
 
-async def _hangs(findings: Findings, short: bool) -> None:  # noqa: ARG001 - likewise
+async def _hangs(findings: Findings, given: argparse.Namespace) -> None:  # noqa: ARG001 - likewise
     found = await hangs.trial(_logs("hangs"))
     findings.lost += found.lost
     findings.moved_after_seconds = found.moved_after_seconds
 
 
-async def _overload(findings: Findings, short: bool) -> None:
-    found = await overload.trial(20 if short else 60, _logs("overload"))
+async def _overload(findings: Findings, given: argparse.Namespace) -> None:
+    found = await overload.trial(20 if given.short else 60, _logs("overload"))
     findings.lost += found.lost
     findings.internal_errors += found.internal_errors
     findings.goodput = found.goodput
@@ -100,9 +100,16 @@ def _logs(trial: str) -> Path:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="60 requests instead of 1,000, and a shorter overload")
+    parser.add_argument(
+        "--short", action="store_true", help="a shorter overload, and 40 requests unless told otherwise"
+    )
+    parser.add_argument("--requests", type=int, help="of the kills [1000]")
+    parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--only", choices=_TRIALS, help="this trial alone; what it does not find counts as good")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.requests is None:
+        arguments.requests = 40 if arguments.short else 1000
+    return arguments
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
 from scripts.faults.deployment import Deployment, Worker, deployed
 from scripts.faults.pictures import Asker, Ending, Outcome, requests, tally
 
+_EVERY_SECONDS = 6.0
+
 # How often the last worker of a tier may be killed too, so that there is none.
 _LAST_ONE_TOO = 0.15
 
@@ -32,8 +34,8 @@ class Kills:
     internal_errors: int
 
 
-async def trial(count: int, every_seconds: float, logs: Path) -> Kills:
-    """Send so many requests, and kill a worker about so often."""
+async def trial(count: int, seed: int, logs: Path) -> Kills:
+    """Send so many requests, and keep killing workers; the seed is of who is killed when."""
     async with deployed(
         priors=2,
         decoders=3,
@@ -45,9 +47,9 @@ async def trial(count: int, every_seconds: float, logs: Path) -> Kills:
         gateway_flags=["--cache-bytes", "0", "--checkpoint-every-steps", "1"],
     ) as deployment:
         async with grpc.aio.insecure_channel(deployment.target) as channel:
-            asker = Asker(ImageServiceStub(channel), requests(20, steps=4))
+            asker = Asker(ImageServiceStub(channel), requests(20, steps=3))
             await asker.learn()
-            killer = asyncio.create_task(_kill(deployment, every_seconds))
+            killer = asyncio.create_task(_kill(deployment, random.Random(seed)))  # noqa: S311 - not for secrets
             outcomes = await asker.ask_many(count, at_once=6)
             killer.cancel()
             (kills,) = await asyncio.gather(killer, return_exceptions=True)
@@ -56,12 +58,11 @@ async def trial(count: int, every_seconds: float, logs: Path) -> Kills:
         return _judged(outcomes, deployment)
 
 
-async def _kill(deployment: Deployment, every_seconds: float) -> None:
+async def _kill(deployment: Deployment, dice: random.Random) -> None:
     """Keep killing workers at random, and start each again at once; ends when cancelled."""
-    dice = random.Random(0)  # noqa: S311 - not for secrets
     async with asyncio.TaskGroup() as restarts:
         while True:
-            await asyncio.sleep(every_seconds * dice.uniform(0.5, 1.5))
+            await asyncio.sleep(_EVERY_SECONDS * dice.uniform(0.5, 1.5))
             worker = _victim(deployment, dice)
             if worker is not None:
                 worker.leave()

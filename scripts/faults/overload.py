@@ -54,7 +54,7 @@ async def trial(seconds: float, logs: Path) -> Overload:
         grpc.aio.insecure_channel(deployment.target) as channel,
     ):
         stub: Any = ImageServiceStub(channel)
-        asked = requests(8, steps=2)
+        asked = requests(8, steps=6)
         asker = Asker(stub, asked)
         await asker.learn()
         before = await _alone(asker)

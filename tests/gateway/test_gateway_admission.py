@@ -143,7 +143,7 @@ async def test_a_full_queue_is_told_at_once_and_needs_no_worker() -> None:
             await deployment.stub.StreamImg2Img(StreamImg2ImgRequest(request=picture(steps=10))).read()
     error = read_error(caught.value)
     assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert error.retry_after_seconds == pytest.approx(9 + 10 - 9, abs=0.01)
+    assert error.retry_after_seconds == pytest.approx(9 + 10 - 9, abs=1.1)
     assert deployment.prior.requests == deployment.decoder.requests == []
 
 
@@ -163,8 +163,8 @@ async def test_embeddings_are_let_in_by_the_priors_queue_only() -> None:
         await deployment.stub.EncodePrompt(EncodePromptRequest(params=PriorParams(seed=1)))
         deployment.prior.hold_at = "encoding"
         call = asyncio.ensure_future(deployment.stub.EncodePrompt(EncodePromptRequest()))
-        deployment.prior.report(queued_work_seconds=11)
-        await eventually(lambda: waits(deployment, 1011))
+        deployment.prior.report(queued_work_seconds=12)
+        await eventually(lambda: waits(deployment, 1012))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await deployment.stub.EncodePrompt(EncodePromptRequest())
         call.cancel()
@@ -178,7 +178,7 @@ def picture(steps: int) -> Img2ImgRequest:
 
 async def waits(deployment: Deployment, seconds: float) -> bool:
     info = await deployment.stub.GetServerInfo(GetServerInfoRequest())
-    return bool(info.estimated_wait_seconds == seconds)
+    return bool(seconds - 1.1 <= info.estimated_wait_seconds <= seconds)  # a worker is taken to get on
 
 
 async def reconnected(deployment: Deployment) -> None:
@@ -186,7 +186,7 @@ async def reconnected(deployment: Deployment) -> None:
     asked = deployment.decoder.asked
     deployment.decoder.hang_up()
     await until(lambda: deployment.decoder.asked > asked)
-    deployment.decoder.report(queued_work_seconds=1)
-    await eventually(lambda: waits(deployment, 1))
+    deployment.decoder.report(queued_work_seconds=9)
+    await eventually(lambda: waits(deployment, 9))
     deployment.decoder.report(queued_work_seconds=0)
     await eventually(lambda: waits(deployment, 0))

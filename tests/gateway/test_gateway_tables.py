@@ -30,15 +30,24 @@ DECODER = DecoderInfo(
 
 def test_what_was_sent_counts_until_a_report_includes_it() -> None:
     work = SentWork()
-    work.report(5.0)
+    work.report(5.0, 10.0)
     first, second = work.send(2.0), work.send(3.0)
-    assert work.queued_seconds == 10
+    assert work.queued_seconds(10.0) == 10
     first.arrived = True
-    work.report(6.0)
-    assert work.queued_seconds == 9
+    work.report(6.0, 11.0)
+    assert work.queued_seconds(11.0) == 9
     work.end(second)
-    assert work.queued_seconds == 6
+    assert work.queued_seconds(11.0) == 6
     assert len(work) == 1
+
+
+def test_a_worker_gets_on_between_two_reports_but_not_for_ever() -> None:
+    work = SentWork()
+    work.report(5.0, 10.0)
+    assert work.queued_seconds(10.25) == 4.75
+    assert work.queued_seconds(20.0) == 4.5
+    work.report(0.1, 20.0)
+    assert work.queued_seconds(20.25) == 0
 
 
 def test_the_pace_is_that_of_the_smallest_bucket() -> None:
