@@ -68,11 +68,13 @@ class Method:
     """A method of a worker.
 
     Attributes:
+        name: with its service.
         start: starts the worker.
         call: calls the method with a request of a name and so many steps.
         cancel_request: for the worker's Cancel.
     """
 
+    name: str
     start: Callable[[], AbstractAsyncContextManager[Worker]]
     call: Callable[..., Awaitable[None]]
     cancel_request: type
@@ -104,10 +106,10 @@ async def stream_img2img(stub: Any, name: str, steps: int, **options: Any) -> No
 
 
 METHODS = {
-    "EncodePrompt": Method(prior, encode_prompt, PriorServiceCancelRequest),
-    "Interpolate": Method(prior, interpolate, PriorServiceCancelRequest),
-    "Img2Img": Method(decoder, img2img, DecoderServiceCancelRequest),
-    "StreamImg2Img": Method(decoder, stream_img2img, DecoderServiceCancelRequest),
+    "EncodePrompt": Method("PriorService/EncodePrompt", prior, encode_prompt, PriorServiceCancelRequest),
+    "Interpolate": Method("PriorService/Interpolate", prior, interpolate, PriorServiceCancelRequest),
+    "Img2Img": Method("DecoderService/Img2Img", decoder, img2img, DecoderServiceCancelRequest),
+    "StreamImg2Img": Method("DecoderService/StreamImg2Img", decoder, stream_img2img, DecoderServiceCancelRequest),
 }
 
 
@@ -236,7 +238,7 @@ async def test_a_stopped_request_is_gone_and_leaves_nothing(
                 scene.held.finish()
                 actions = await worker.device.work_off(scene.lasting)
             assert not [row for action in actions for row in action.rows if row.startswith("stopped")]
-            assert_it_was_counted(worker, method, place.phase, causes, statuses, reason)
+            assert_it_was_counted(worker, METHODS[method].name, place.phase, causes, statuses, reason)
             await assert_nothing_is_left(worker, tasks)
     assert lost == []
 
