@@ -29,8 +29,8 @@ $(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
 demo: $(INSTALLED) ## Install, start the three tiers, send the sketch, write the picture, stop.
 	$(BIN)/python -m demo.run
 
-test: $(INSTALLED_DEV) ## Run the whole test suite, but for the chart's and the Go client's.
-	$(BIN)/pytest --ignore=tests/helm
+test: $(INSTALLED_DEV) ## Run the whole test suite, but for what go-test and helm-test run.
+	$(BIN)/pytest --ignore=tests/helm --ignore=tests/operations
 
 # The servers that the Go tests start are this checkout's.
 ifeq ($(shell command -v go),)

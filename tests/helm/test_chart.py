@@ -1,5 +1,6 @@
 """The chart as helm sees it: linted, rendered for each documented combination, packaged; generated files are fresh."""
 
+import json
 import subprocess
 import sys
 import tarfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from laws import LAWS
-from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, objects_in, render, values_of
+from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, objects_in, render, the, values_of
 from schemas import VERSIONS, custom_problems, is_custom, problems
 
 
@@ -72,8 +73,24 @@ def test_the_package_holds_the_chart_and_nothing_else(tmp_path: Path) -> None:
     (package,) = tmp_path.glob("*.tgz")
     with tarfile.open(package) as archive:
         names = {Path(name).parts[1] for name in archive.getnames()}
-    assert names == {".helmignore", "Chart.yaml", "README.md", "templates", "values.schema.json", "values.yaml"}
+    assert names == {
+        ".helmignore",
+        "Chart.yaml",
+        "README.md",
+        "files",
+        "templates",
+        "values.schema.json",
+        "values.yaml",
+    }
     helm("template", RELEASE, str(package), "--set", "global.demo=true")
+
+
+def test_the_alerts_and_the_dashboard_are_those_of_operations() -> None:
+    objects = render(values_of("monitoring"))
+    alerts = yaml.safe_load((ROOT / "operations" / "alerts.yaml").read_text())
+    assert the(objects, "PrometheusRule")["spec"] == alerts
+    (dashboard,) = the(objects, "ConfigMap")["data"].values()
+    assert json.loads(dashboard) == json.loads((ROOT / "operations" / "dashboard.json").read_text())
 
 
 def test_schema_table_and_copies_are_up_to_date() -> None:
