@@ -63,7 +63,7 @@ class Findings:
 
 
 async def _kills(findings: Findings, given: argparse.Namespace) -> None:
-    found = await kills.trial(given.requests, given.seed, _logs("kills"))
+    found = await kills.trial(given.requests, given.seed, given.seconds, _logs("kills"))
     findings.lost += found.lost
     findings.wrong += found.wrong
     findings.internal_errors += found.internal_errors
@@ -104,6 +104,7 @@ def _arguments() -> argparse.Namespace:
         "--short", action="store_true", help="a shorter overload, and 40 requests unless told otherwise"
     )
     parser.add_argument("--requests", type=int, help="of the kills [1000]")
+    parser.add_argument("--seconds", type=float, default=1200.0, help="time that they are given")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--only", choices=_TRIALS, help="this trial alone; what it does not find counts as good")
     arguments = parser.parse_args()

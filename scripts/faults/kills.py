@@ -13,7 +13,7 @@ from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
 from scripts.faults.deployment import Deployment, Worker, deployed
 from scripts.faults.pictures import Asker, Ending, Outcome, requests, tally
 
-_EVERY_SECONDS = 6.0
+_EVERY_SECONDS = 8.0
 
 # How often the last worker of a tier may be killed too, so that there is none.
 _LAST_ONE_TOO = 0.15
@@ -34,8 +34,8 @@ class Kills:
     internal_errors: int
 
 
-async def trial(count: int, seed: int, logs: Path) -> Kills:
-    """Send so many requests, and keep killing workers; the seed is of who is killed when."""
+async def trial(count: int, seed: int, seconds: float, logs: Path) -> Kills:
+    """Send so many requests, or as many as the time allows, and kill workers; the seed is of who is killed when."""
     async with deployed(
         priors=2,
         decoders=3,
@@ -47,10 +47,10 @@ async def trial(count: int, seed: int, logs: Path) -> Kills:
         gateway_flags=["--cache-bytes", "0", "--checkpoint-every-steps", "1"],
     ) as deployment:
         async with grpc.aio.insecure_channel(deployment.target) as channel:
-            asker = Asker(ImageServiceStub(channel), requests(20, steps=3))
+            asker = Asker(ImageServiceStub(channel), requests(12, steps=3))
             await asker.learn()
             killer = asyncio.create_task(_kill(deployment, random.Random(seed)))  # noqa: S311 - not for secrets
-            outcomes = await asker.ask_many(count, at_once=6)
+            outcomes = await asker.ask_many(count, at_once=6, seconds=seconds)
             killer.cancel()
             (kills,) = await asyncio.gather(killer, return_exceptions=True)
             if not isinstance(kills, asyncio.CancelledError):

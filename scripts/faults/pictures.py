@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -125,12 +126,13 @@ class Asker:
         ending = Ending.RIGHT if pictures == [self._right[number]] else Ending.WRONG
         return Outcome(ending, began, time.monotonic(), retries)
 
-    async def ask_many(self, count: int, at_once: int) -> list[Outcome]:
-        """Send so many requests, so many of them at a time."""
+    async def ask_many(self, count: int, at_once: int, seconds: float = math.inf) -> list[Outcome]:
+        """Send so many requests, or as many as can be begun in the time, so many of them at once."""
         numbers, outcomes = iter(range(count)), list[Outcome]()
+        end = time.monotonic() + seconds
 
         async def keep_asking() -> None:
-            for number in numbers:
+            while time.monotonic() < end and (number := next(numbers, None)) is not None:
                 outcomes.append(await self.ask(number))
 
         await asyncio.gather(*(keep_asking() for _ in range(at_once)))
