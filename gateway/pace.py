@@ -4,7 +4,6 @@ Work is counted in units: network evaluations × pixels for decoders, evaluation
 the worker's own report includes a call, so they may be rough.
 """
 
-import math
 from collections.abc import Sequence
 
 from imagegen.v1.common_pb2 import Bucket
@@ -44,22 +43,30 @@ class Pace:
 
 
 def decoder_units(request: Img2ImgParams, info: DecoderInfo) -> float:
-    """The work of a decoder's request: rows × steps × evaluations × pixels."""
-    params = Img2ImgParams()
+    """The work of a decoder's request: rows × steps × evaluations × pixels; 0 where a decoder will refuse it."""
+    params, limits = Img2ImgParams(), info.limits
     params.CopyFrom(info.defaults)
     params.MergeFrom(request)
+    is_allowed = (
+        0 < params.strength <= 1
+        and params.num_inference_steps <= limits.max_num_inference_steps
+        and params.num_images <= limits.max_num_images
+        and params.width * params.height <= limits.max_pixels
+    )
+    if not is_allowed:
+        return 0.0
     evaluations = 2 if params.guidance_scale > 1 else 1
-    steps = params.num_inference_steps * params.strength
-    if not math.isfinite(steps):
-        return 0.0  # the worker refuses it
-    return params.num_images * int(steps) * evaluations * _pixels(params, info)
+    return params.num_images * int(params.num_inference_steps * params.strength) * evaluations * _pixels(params, info)
 
 
 def prior_units(count: int, request: PriorParams, info: PriorInfo) -> float:
-    """The work of a prior's request that makes so many embeddings: embeddings × steps × evaluations."""
-    params = PriorParams()
+    """The work of a prior's request that makes so many embeddings: embeddings × steps × evaluations; 0 likewise."""
+    params, limits = PriorParams(), info.limits
     params.CopyFrom(info.defaults)
     params.MergeFrom(request)
+    most = max(limits.max_num_embeddings, limits.max_items + 1)  # an interpolation encodes one text more
+    if params.num_inference_steps > limits.max_num_inference_steps or count > most:
+        return 0.0
     return count * params.num_inference_steps * (2 if params.guidance_scale > 1 else 1)
 
 

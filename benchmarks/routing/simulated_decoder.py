@@ -97,7 +97,9 @@ class SimulatedDecoder(DecoderServiceServicer):
         info = DecoderInfo(
             model=ModelInfo(id="simulated", digest="simulated"),
             defaults=defaults,
-            limits=Img2ImgLimits(granularity_px=SIDE_PX),
+            limits=Img2ImgLimits(
+                granularity_px=SIDE_PX, max_num_inference_steps=1000, max_num_images=1, max_pixels=SIDE_PX**2
+            ),
             buckets=[bucket],
         )
         return DecoderServiceGetModelResponse(decoder=info)

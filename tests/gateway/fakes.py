@@ -197,7 +197,8 @@ class FakeDecoder(FakeWorker, decoder_pb2_grpc.DecoderServiceServicer):
     async def GetModel(self, request: Any, context: Any) -> decoder_pb2.DecoderServiceGetModelResponse:
         model = common_pb2.ModelInfo(id="fake-decoder", embedding_dim=DIM, digest="d")
         self.asked += 1
-        info = decoder_pb2.DecoderInfo(model=model, buckets=self.buckets)
+        limits = decoder_pb2.Img2ImgLimits(max_num_inference_steps=1000, max_num_images=8, max_pixels=2**20)
+        info = decoder_pb2.DecoderInfo(model=model, buckets=self.buckets, limits=limits)
         return decoder_pb2.DecoderServiceGetModelResponse(decoder=info)
 
     async def WatchStatus(

@@ -18,13 +18,19 @@ from imagegen.v1.decoder_pb2 import (
     Img2ImgParams,
     Progress,
 )
-from imagegen.v1.prior_pb2 import PriorInfo, PriorParams
+from imagegen.v1.prior_pb2 import PriorInfo, PriorLimits, PriorParams
 
 DECODER = DecoderInfo(
     defaults=Img2ImgParams(
         width=512, height=512, num_inference_steps=100, strength=0.3, guidance_scale=7, num_images=1
     ),
-    limits=Img2ImgLimits(granularity_px=64),
+    limits=Img2ImgLimits(
+        granularity_px=64, max_num_inference_steps=1000, max_num_images=8, max_pixels=2**20, max_side_px=2048
+    ),
+)
+PRIOR = PriorInfo(
+    defaults=PriorParams(num_inference_steps=25, guidance_scale=4),
+    limits=PriorLimits(max_num_inference_steps=1000, max_num_embeddings=8, max_items=16),
 )
 
 
@@ -83,9 +89,26 @@ def test_a_decoders_work_is_counted_with_the_checkpoints_defaults(params: Img2Im
 
 
 def test_a_priors_work_is_counted_with_the_checkpoints_defaults() -> None:
-    info = PriorInfo(defaults=PriorParams(num_inference_steps=25, guidance_scale=4))
-    assert prior_units(2, PriorParams(), info) == 100
-    assert prior_units(1, PriorParams(guidance_scale=0, num_inference_steps=5), info) == 5
+    assert prior_units(2, PriorParams(), PRIOR) == 100
+    assert prior_units(1, PriorParams(guidance_scale=0, num_inference_steps=5), PRIOR) == 5
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        Img2ImgParams(strength=math.nan),
+        Img2ImgParams(strength=math.inf),
+        Img2ImgParams(strength=-1),
+        Img2ImgParams(num_inference_steps=2**32 - 1),
+        Img2ImgParams(num_images=2**32 - 1),
+        Img2ImgParams(width=2**32 - 1, height=2**32 - 1),
+    ],
+    ids=str,
+)
+def test_what_a_worker_will_refuse_is_no_work(params: Img2ImgParams) -> None:
+    assert decoder_units(params, DECODER) == 0
+    assert prior_units(1, PriorParams(num_inference_steps=2**32 - 1), PRIOR) == 0
+    assert prior_units(2**32 - 1, PriorParams(), PRIOR) == 0
 
 
 def test_three_failures_in_a_row_eject_and_each_ejection_is_longer() -> None:
