@@ -93,7 +93,16 @@ def test_lint_refuses_an_rpc_without_a_comment(tmp_path: Path) -> None:
 def test_committed_stubs_are_what_the_protos_generate() -> None:
     command = [sys.executable, str(ROOT / "scripts/generate_protos.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
+    without_go = "no Go toolchain here: the Go stubs are neither generated nor checked\n"
+    assert (result.returncode, result.stderr) == (0, "" if shutil.which("go") else without_go)
+
+
+def test_without_go_the_go_stubs_are_not_checked_and_that_is_an_error_in_ci(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/generate_protos.py"), "--check"]
+    environment = {"PATH": str(tmp_path), "CI": "true"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 1
+    assert result.stderr.startswith("no Go toolchain here")
 
 
 def test_a_number_in_a_request_tells_zero_from_not_set() -> None:
