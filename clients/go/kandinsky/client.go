@@ -1,7 +1,10 @@
 package kandinsky
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -14,6 +17,7 @@ import (
 type Client struct {
 	connection *grpc.ClientConn
 	service    imagegenv1.ImageServiceClient
+	gateways   []*grpc.ClientConn // one for each of several servers, for what only one of them knows
 	config     Config
 }
 
@@ -28,12 +32,30 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{connection, imagegenv1.NewImageServiceClient(connection), config}, nil
+	client := &Client{connection: connection, service: imagegenv1.NewImageServiceClient(connection), config: config}
+	if len(config.Servers) < 2 {
+		client.gateways = []*grpc.ClientConn{connection}
+		return client, nil
+	}
+	for _, server := range config.Servers {
+		gateway, err := grpc.NewClient(server, options...)
+		if err != nil {
+			return nil, errors.Join(err, client.Close())
+		}
+		client.gateways = append(client.gateways, gateway)
+	}
+	return client, nil
 }
 
 // Close closes the connections; calls that still run fail with CANCELLED.
 func (c *Client) Close() error {
-	return c.connection.Close()
+	failures := []error{c.connection.Close()}
+	for _, gateway := range c.gateways {
+		if gateway != c.connection {
+			failures = append(failures, gateway.Close())
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // Img2Img makes pictures of a picture and a prompt, and returns when they are
@@ -78,13 +100,26 @@ func (c *Client) Interpolate(ctx context.Context, request InterpolateRequest) (*
 }
 
 // Cancel stops a request in whatever phase it is; its caller gets CANCELLED.
-// Stopping it twice does no harm.
+// Stopping it twice does no harm. Only the gateway that has the request knows
+// it: all Config.Servers are asked, but of several behind one dns:///name only
+// one is.
 func (c *Client) Cancel(ctx context.Context, requestID string) (CancelResult, error) {
-	answer, err := call(ctx, c, c.service.Cancel, &imagegenv1.CancelRequest{RequestId: requestID})
-	if err != nil {
-		return CancelResult{}, err
+	message := &imagegenv1.CancelRequest{RequestId: requestID}
+	answers := make([]*imagegenv1.CancelResponse, len(c.gateways))
+	failures := make([]error, len(c.gateways))
+	var calls sync.WaitGroup
+	for i, gateway := range c.gateways {
+		calls.Go(func() {
+			answers[i], failures[i] = call(ctx, c, imagegenv1.NewImageServiceClient(gateway).Cancel, message)
+		})
 	}
-	return CancelResult{Found: answer.GetFound(), Phase: Phase(enumName(answer.GetPhase()))}, nil
+	calls.Wait()
+	for _, answer := range answers {
+		if answer.GetFound() {
+			return CancelResult{Found: true, Phase: Phase(enumName(answer.GetPhase()))}, nil
+		}
+	}
+	return CancelResult{}, cmp.Or(failures...)
 }
 
 // Info tells what is loaded, what is allowed, and how busy everything is.

@@ -152,6 +152,19 @@ func TestCancelTellsThePhase(t *testing.T) {
 	}
 }
 
+func TestCancelAsksAllGatewaysForTheOneThatHasTheRequest(t *testing.T) {
+	other := serve(t, &fakeGateway{knowsNobody: true})
+	client := connect(t, Config{Servers: []string{other, serve(t, &fakeGateway{}), "127.0.0.1:1"}, Retry: quick})
+	found, err := client.Cancel(t.Context(), "mine")
+	if err != nil || !found.Found {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	nobody := connect(t, Config{Servers: []string{other, "127.0.0.1:1"}, Retry: quick})
+	if found, err := nobody.Cancel(t.Context(), "mine"); status.Code(err) != codes.Unavailable {
+		t.Errorf("one gateway was not asked, but the answer is %+v, %v", found, err)
+	}
+}
+
 func TestAWrongRequestIsNotSent(t *testing.T) {
 	fake := &fakeGateway{}
 	client := connect(t, Config{Servers: []string{serve(t, fake)}})

@@ -53,15 +53,16 @@ var exampleEvents = []*imagegenv1.StreamImg2ImgResponse{
 // fakeGateway answers as it is told to.
 type fakeGateway struct {
 	imagegenv1.UnimplementedImageServiceServer
-	events   []*imagegenv1.StreamImg2ImgResponse // of every stream
-	picture  []byte
-	hold     bool          // work until the client leaves
-	left     chan struct{} // gets a value when a held call's client has left
-	calls    atomic.Int32
-	mutex    sync.Mutex
-	failures []error // of the next calls, first one first
-	metadata metadata.MD
-	request  *imagegenv1.Img2ImgRequest
+	events      []*imagegenv1.StreamImg2ImgResponse // of every stream
+	picture     []byte
+	knowsNobody bool          // Cancel finds nothing
+	hold        bool          // work until the client leaves
+	left        chan struct{} // gets a value when a held call's client has left
+	calls       atomic.Int32
+	mutex       sync.Mutex
+	failures    []error // of the next calls, first one first
+	metadata    metadata.MD
+	request     *imagegenv1.Img2ImgRequest
 }
 
 func (f *fakeGateway) begin(ctx context.Context, request *imagegenv1.Img2ImgRequest) error {
@@ -139,6 +140,9 @@ func oneEmbedding() *imagegenv1.ImageEmbeddings {
 func (f *fakeGateway) Cancel(
 	ctx context.Context, _ *imagegenv1.CancelRequest,
 ) (*imagegenv1.CancelResponse, error) {
+	if f.knowsNobody {
+		return &imagegenv1.CancelResponse{}, f.begin(ctx, nil)
+	}
 	return &imagegenv1.CancelResponse{Found: true, Phase: imagegenv1.Phase_PHASE_DENOISING}, f.begin(ctx, nil)
 }
 

@@ -105,7 +105,10 @@ class Client:
         return self._run(calls.interpolate(items, **options))
 
     def cancel(self, request_id: str, *, timeout_seconds: float | None = None) -> CancelResult:
-        """Stop a request in whatever phase it is; its caller gets RequestCancelledError. Twice does no harm."""
+        """Stop a request in whatever phase it is; its caller gets RequestCancelledError. Twice does no harm.
+
+        Only the gateway that has the request knows it: of several behind one address, one is asked.
+        """
         return self._run(calls.cancel(request_id, timeout_seconds))
 
     def info(self, *, timeout_seconds: float | None = None) -> GetServerInfoResponse:
