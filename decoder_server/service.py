@@ -10,7 +10,7 @@ import grpc
 
 from decoder_server.actions import DecoderInput, snapshot_of
 from decoder_server.config import DecoderConfig
-from decoder_server.engine import DecoderEngine, planned, shape_of, steps_left
+from decoder_server.engine import DecoderEngine, planned, steps_left
 from decoder_server.info import decoder_info
 from decoder_server.news import Asked, Reporter
 from decoder_server.parsing import parse
@@ -82,12 +82,14 @@ class DecoderService(DecoderServiceServicer):
     ) -> AsyncGenerator[DecoderServiceStreamImg2ImgResponse, None]:
         """Make pictures and tell how it goes; news that a slow client has not read give way to newer ones."""
         engine, request_id = self._serving.engine, request.request.request_id
-        arrival_seconds = engine.now_seconds()
+        arrival_seconds, remaining_seconds = engine.now_seconds(), deadline_seconds(context)
         origin, output_format, asked = await self._parse(request)
         reporter = Reporter(self._running[request_id], asked, self._serving.projection, self._serving.info.digest)
         left = steps_left(origin)
-        item = planned(request.request, origin, self._serving.model, arrival_seconds, deadline_seconds(context))
+        item = planned(request.request, origin, self._serving.model, arrival_seconds, remaining_seconds)
         with engine.job(item, origin, left, reporter) as job:
+            # Last, so that what is refused for another reason takes no size's place.
+            self._serving.sizes.admit(item.shape)
             ahead = engine.ahead(job)
             queued = Queued(
                 request_id=request_id,
@@ -136,7 +138,6 @@ class DecoderService(DecoderServiceServicer):
     async def _parse(self, message: DecoderServiceStreamImg2ImgRequest) -> tuple[DecoderInput, OutputFormat, Asked]:
         model, info = self._serving.model, self._serving.info
         request, output_format = parse(message.request, model, self._config)
-        self._serving.sizes.admit(shape_of(request, model))
         resume_from = parse_resumptions(message.resume_from, request, model, info.digest)
         asked = Asked(message.preview_every_steps, message.checkpoint_every_steps)
         with told_to_client({}, Phase.PHASE_QUEUED):

@@ -243,6 +243,25 @@ async def test_a_stopped_request_is_gone_and_leaves_nothing(
     assert lost == []
 
 
+async def test_a_client_who_does_not_read_holds_nobody_up_and_leaves_nothing() -> None:
+    options = [("grpc.max_receive_message_length", -1)]
+    with frozen_garbage():
+        async with decoder() as worker:
+            tasks = running_tasks()
+            async with grpc.aio.insecure_channel(worker.address, options) as channel:
+                request = DecoderServiceStreamImg2ImgRequest(
+                    request=picture_request("stopped", 20), checkpoint_every_steps=1
+                )
+                call = type(worker.stub)(channel).StreamImg2Img(request)
+                assert (await call.read()).HasField("queued")
+                decode = await worker.device.reach(Stage.DECODE, "stopped")
+                decode.finish()
+                await until(lambda: "Table(0 requests" in repr(worker.engine))
+                assert len(worker.running) == 1
+                call.cancel()
+                await assert_nothing_is_left(worker, tasks)
+
+
 def assert_it_was_counted(
     worker: Worker, method: str, phase: Phase.ValueType, causes: set[str], statuses: set[str], reason: str
 ) -> None:

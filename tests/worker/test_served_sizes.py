@@ -1,12 +1,22 @@
 """Sizes a decoder works at: compiled at its start, or one of the others, of which there is a number."""
 
+import asyncio
+
+import grpc
 import pytest
 
 from decoder_server.sizes import ServedSizes, limits_of
+from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest
 from serving.batching.work import Shape, Stage
 from serving.errors import InvalidFieldError
+from tests.errors_on_the_wire import read_error
+from tests.worker.workers import Worker, decoder, picture_request
 
 COMPILED = (Shape(512, 512), Shape(768, 512))
+
+
+async def answer_of(worker: Worker, request: DecoderServiceImg2ImgRequest) -> None:
+    await worker.stub.Img2Img(request)
 
 
 def others(count: int) -> list[Shape]:
@@ -55,3 +65,17 @@ def test_only_steps_of_compiled_sizes_are_shared() -> None:
     assert limits.sizes(Stage.STEP, Shape(64, 64)) == (1,)
     for stage in (Stage.ENCODE, Stage.DECODE):
         assert limits.sizes(stage, COMPILED[0]) == (1,)
+
+
+async def test_a_request_that_is_refused_takes_no_size_and_one_of_a_refused_size_no_work() -> None:
+    async with decoder(max_other_sizes=1) as worker:
+        broken = picture_request("broken", width=128)
+        broken.image = b"no picture"
+        with pytest.raises(grpc.aio.AioRpcError):
+            await worker.stub.Img2Img(broken)
+        good = picture_request("good", height=128)
+        await worker.device.work_off(asyncio.ensure_future(answer_of(worker, good)))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await worker.stub.Img2Img(picture_request("third", width=128))
+        assert list(read_error(caught.value).violations) == ["params.width"]
+        assert "Table(0 requests" in repr(worker.engine)

@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from decoder_server.actions import DecoderInput, DecoderState
+from decoder_server.actions import DecoderInput, DecoderState, Snapshot
 from decoder_server.config import DecoderConfig
 from decoder_server.service import DecoderService
 from decoder_server.service import Serving as DecoderServing
@@ -29,7 +29,7 @@ from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, Img2ImgParams
 from kandinsky.defaults import DecoderDefaults, PriorDefaults
 from kandinsky.preview import PreviewProjection
 from kandinsky.schedulers.config import SchedulerConfig
-from kandinsky.schedulers.img2img import SchedulerType
+from kandinsky.schedulers.img2img import SchedulerType, decoder_schedule
 from prior_server.actions import Embeddings, PriorInput
 from prior_server.config import PriorConfig
 from prior_server.engine import SHAPE
@@ -54,6 +54,9 @@ STEP_SECONDS = 0.001
 """What every action takes by the engine's clock, in company or alone: so requests share whatever they can."""
 
 DIGEST = "d"
+DDIM = SchedulerConfig.from_dict({}, "DDIMScheduler")
+# Far more than the windows of a connection hold.
+SNAPSHOT = Snapshot(*[np.zeros((1, 4, 512, 512), np.float32)] * 2)
 
 
 class FakeState:
@@ -89,7 +92,7 @@ class FakeRow:
 
     def __init__(self, name: str, steps: int, steps_done: int = 0) -> None:
         self.name = name
-        self.schedule = range(steps)
+        self.schedule = decoder_schedule(DDIM, SchedulerType.DDIM, steps, strength=1.0)
         self.steps_done = steps_done
 
 
@@ -107,7 +110,10 @@ class FakeDecoderActions(Counted):
         rows: list[Any] = [state.row for state in states]
         self.device.hold(Stage.STEP, [row.name for row in rows], size)
         after: list[Any] = [FakeRow(row.name, len(row.schedule), row.steps_done + 1) for row in rows]
-        return [replace(state, row=row) for state, row in zip(states, after, strict=True)]
+        return [
+            replace(state, row=row, snapshot=SNAPSHOT if state.origin.snapshot_every_steps else None)
+            for state, row in zip(states, after, strict=True)
+        ]
 
     def decode(self, state: DecoderState) -> Image.Image:
         row: Any = state.row
@@ -170,7 +176,7 @@ async def decoder(**flags: Any) -> AsyncIterator[Worker]:
     service = DecoderService(config, running)
     model: Any = SimpleNamespace(
         defaults=DecoderDefaults(),
-        scheduler=SchedulerConfig.from_dict({}, "DDIMScheduler"),
+        scheduler=DDIM,
         scheduler_type=SchedulerType.DDIM,
         embedding_dim=DIM,
         granularity_px=SIDE_PX,
