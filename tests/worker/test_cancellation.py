@@ -209,13 +209,17 @@ WAYS: list[tuple[Way, set[str], set[str], str]] = [
 ]
 
 
-# Img2Img is StreamImg2Img to the worker: it is spared the time that deadlines take.
+# To the worker Img2Img is StreamImg2Img, and Interpolate is EncodePrompt when its pictures are read: they are spared
+# the time that deadlines take.
+HAVE_NO_DEADLINES = {("Img2Img", where) for where in DECODER_PLACES} | {
+    ("Interpolate", where) for where in PRIOR_PLACES
+}
 CASES = [
     pytest.param(method, PLACES[method][where], *way, id=f"{method}-{where}-{way[0].__name__}")
     for method in METHODS
     for where in PLACES[method]
     for way in WAYS
-    if (method, way[0]) != ("Img2Img", by_deadline)
+    if way[0] is not by_deadline or (method, where) not in HAVE_NO_DEADLINES
 ]
 
 
