@@ -19,6 +19,7 @@ from scripts.faults.pictures import DEADLINE_SECONDS, Asker, Ending, Outcome, re
 _MAX_QUEUE_SECONDS = 3.0
 _CAPACITY_SECONDS = 15.0
 _POLL_SECONDS = 0.05
+_REST_SECONDS = 1.0
 _MEMORY_EVERY_SECONDS = 1.0
 
 
@@ -130,17 +131,21 @@ async def _send(asker: Asker, per_second: float, seconds: float) -> tuple[list[O
 
 async def _probe(stub: Any, request: Img2ImgRequest, seconds: float) -> list[float]:
     """How long it takes until there is room ÷ what a refusal had said, again and again."""
+    # The gateway lets it in as any other; the decoder finds no picture in it, and does nothing for it.
+    probe = Img2ImgRequest()
+    probe.MergeFrom(request)
+    probe.image = b"no picture"
     ratios: list[float] = []
     refused_at = told = None
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        retry_after = await _refusal(stub, request)
+        retry_after = await _refusal(stub, probe)
         if retry_after is not None and told is None:
             refused_at, told = now, retry_after
         elif retry_after is None and told is not None and refused_at is not None:
             ratios.append((now - refused_at) / told)
             told = None
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS if told is not None else _REST_SECONDS)
     return ratios
 
 
