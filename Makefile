@@ -104,10 +104,10 @@ bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one proc
 bench-routing: $(INSTALLED) ## What routing by queued work is worth (15 minutes, mostly waiting).
 	$(BIN)/python -m benchmarks.routing
 
-faults: $(INSTALLED) ## Kill, hold, restart and overload servers while pictures are asked for (15 minutes).
+faults: $(INSTALLED) ## Kill, hold, restart and overload servers while pictures are asked for (30 minutes).
 	$(BIN)/python -m scripts.faults
 
-faults-short: $(INSTALLED) ## The same in three minutes.
+faults-short: $(INSTALLED) ## The same in five minutes; judges no times.
 	$(BIN)/python -m scripts.faults --short
 
 clean: ## Remove what the targets made, the environments included.

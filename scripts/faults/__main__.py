@@ -1,7 +1,7 @@
 """`make faults`: kills, a rolling restart, a worker that stands still, an overload; exit code 1 where something broke.
 
 Everything runs in processes of its own on this machine, with the demo checkpoint. The logs of the servers stay in
-out/faults. Bounded: about a quarter of an hour in all, and two minutes with --short.
+out/faults. Bounded: about half an hour in all, and five minutes with --short, which judges no times.
 """
 
 import argparse
@@ -31,9 +31,10 @@ def main() -> int:
         f"RESULT faults lost={findings.lost} wrong={findings.wrong} restart_failures={findings.restart_failures} "
         f"goodput={findings.goodput:.2f} internal_errors={findings.internal_errors}"
     )
-    for problem in findings.problems():
+    problems = findings.problems() + ([] if arguments.short else findings.late())
+    for problem in problems:
         print(f"faults: {problem}", file=sys.stderr)
-    return 1 if findings.problems() else 0
+    return 1 if problems else 0
 
 
 @dataclass
@@ -49,12 +50,18 @@ class Findings:
     retry_ratio: float = 1.0
 
     def problems(self) -> list[str]:
-        """The promises that were broken."""
+        """The promises that were broken, whatever the machine."""
         promises = {
             "requests were lost": self.lost == 0,
             "pictures were wrong": self.wrong == 0,
             "the rolling restart failed requests": self.restart_failures == 0,
             "there were internal errors": self.internal_errors == 0,
+        }
+        return [problem for problem, kept in promises.items() if not kept]
+
+    def late(self) -> list[str]:
+        """Those about time, which a short trial on a busy machine cannot judge."""
+        promises = {
             "work moved too late": self.moved_after_seconds <= _TIMEOUT_FACTOR * hangs.PROGRESS_TIMEOUT_SECONDS,
             "goodput fell under overload": self.goodput >= _LEAST_GOODPUT,
             "RetryInfo was off by more than a factor of two": 0.5 <= self.retry_ratio <= 2,
