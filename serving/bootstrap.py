@@ -58,7 +58,7 @@ async def _serve(name: str, config: ConfigT, build: Callable[[ConfigT], Applicat
         await application.close()
         raise
     try:
-        _warn_if_exposed(config)
+        warn_if_exposed(config)
         if await _finished_first(server.warm_up(), stopping):
             sys.stdout.write(f"{name} ready on {address}\n")
             sys.stdout.flush()
@@ -100,7 +100,8 @@ async def _finished_first(work: "asyncio._CoroutineLike[None]", stopping: asynci
     return finished
 
 
-def _warn_if_exposed(config: ServerConfig) -> None:
+def warn_if_exposed(config: ServerConfig) -> None:
+    """Warns where others than this machine can reach the server, and what they could do."""
     if _is_loopback(config.host):
         return
     host = {"host": config.host}

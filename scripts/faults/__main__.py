@@ -1,4 +1,4 @@
-"""`make faults`: kills, a rolling restart, a worker that stands still, an overload; exit code 1 where something broke.
+"""`make faults`: kills, a rolling restart, a worker that stands still, an overload, mutated calls; 1: something broke.
 
 Everything runs in processes of its own on this machine, with the demo checkpoint. The logs of the servers stay in
 out/faults. Bounded: about half an hour in all, and five minutes with --short, which judges no times.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.faults import hangs, kills, overload, rolling
+from scripts.fuzz import fuzzer
 
 _LOGS = Path("out") / "faults"
 _LEAST_GOODPUT = 0.9
@@ -48,6 +49,7 @@ class Findings:
     moved_after_seconds: float = 0.0
     goodput: float = 1.0
     retry_ratio: float = 1.0
+    fuzz_was_clean: bool = True
 
     def problems(self) -> list[str]:
         """The promises that were broken, whatever the machine."""
@@ -64,6 +66,7 @@ class Findings:
         promises = {
             "work moved too late": self.moved_after_seconds <= _TIMEOUT_FACTOR * hangs.PROGRESS_TIMEOUT_SECONDS,
             "goodput fell under overload": self.goodput >= _LEAST_GOODPUT,
+            "fuzzed servers crashed, hung, changed a picture or grew": self.fuzz_was_clean,
             "RetryInfo was off by more than a factor of two": 0.5 <= self.retry_ratio <= 2,
         }
         return [problem for problem, kept in promises.items() if not kept]
@@ -94,7 +97,13 @@ async def _overload(findings: Findings, given: argparse.Namespace) -> None:
     findings.retry_ratio = found.retry_ratio
 
 
-_TRIALS = {"kills": _kills, "rolling": _rolling, "hangs": _hangs, "overload": _overload}
+async def _fuzz(findings: Findings, short: bool) -> None:
+    tally = await fuzzer.trial(1000 if short else 20_000, _logs("fuzz"))
+    findings.internal_errors += len(tally.wrong)
+    findings.fuzz_was_clean = tally.is_clean
+
+
+_TRIALS = {"kills": _kills, "rolling": _rolling, "hangs": _hangs, "overload": _overload, "fuzz": _fuzz}
 
 
 def _logs(trial: str) -> Path:
