@@ -278,7 +278,7 @@ def assert_it_was_counted(
 async def assert_nothing_is_left(worker: Worker, tasks: Counter[str]) -> None:
     """When both requests have ended."""
     await until(lambda: running_tasks() <= tasks)
-    assert "0 calls open" in repr(worker.server)
+    await until(lambda: "0 calls open" in repr(worker.server))
     assert "Table(0 requests" in repr(worker.engine)
     assert len(worker.running) == 0
     await until(lambda: not kept())
