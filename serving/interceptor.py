@@ -104,22 +104,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return framed
 
-    def _refusing(self, call: Call, error: ServiceError) -> _MaybeHandler:
-        """A handler that refuses. It takes a stream of requests, so that not even the first is read."""
-
-        async def refuse(requests: object, context: _Context) -> None:  # noqa: ARG001
-            await self._refuse(call, rich_status(error), context)
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
-
-    async def _refuse(self, call: Call, status: status_pb2.Status, context: _Context) -> NoReturn:
-        to_client = rpc_status.to_status(status)
-        self._observer.ended(call, to_client.code.name, reason_of(status), status.message)
-        await context.abort_with_status(to_client)
-
-    def _leave(self, ctx: _Context) -> None:  # noqa: ARG002 the signature is gRPC's
-        self._gate.leave()
-
     async def _answer(
         self, call: Call, handler: _AsyncHandler, request: Message | None, context: _Context, *, streams: bool
     ) -> Any:
@@ -161,6 +145,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     await context.write(event)
 
         return write_all
+
+    def _refusing(self, call: Call, error: ServiceError) -> _MaybeHandler:
+        """A handler that refuses. It takes a stream of requests, so that not even the first is read."""
+
+        async def refuse(requests: object, context: _Context) -> None:  # noqa: ARG001
+            await self._refuse(call, rich_status(error), context)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    async def _refuse(self, call: Call, status: status_pb2.Status, context: _Context) -> NoReturn:
+        to_client = rpc_status.to_status(status)
+        self._observer.ended(call, to_client.code.name, reason_of(status), status.message)
+        await context.abort_with_status(to_client)
+
+    def _leave(self, ctx: _Context) -> None:  # noqa: ARG002 the signature is gRPC's
+        self._gate.leave()
 
 
 def _tolerant(parse: Callable[[bytes], Message] | None) -> Callable[[bytes], Message | None]:

@@ -98,10 +98,7 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
-                (
-                    "grpc.max_metadata_size",
-                    _METADATA_BYTES,
-                ),  # with more, gRPC refuses some calls; with twice as much, all
+                ("grpc.max_metadata_size", _METADATA_BYTES),
                 ("grpc.so_reuseport", 0),  # else a second server on the port would silently share it
                 # Clients ping every 30 s, also while a unary call is silent for minutes; by default gRPC takes that for
                 # an attack and ends the connection.
