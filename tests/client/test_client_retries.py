@@ -68,6 +68,14 @@ def test_the_pause_is_what_the_server_asked_for_and_a_random_part_that_doubles()
     assert [tried.pause_seconds(INVITED) for _ in range(3)] == [2.75, 3.5, 5.0]
 
 
+def test_no_pause_is_longer_than_allowed_however_many_attempts_there_are() -> None:
+    tried = attempts(RetryPolicy(max_attempts=200))
+    pauses = [tried.pause_seconds(LOST) for _ in range(199)]
+    assert max(pauses) == pauses[-1] == 22.5
+    tried = attempts(RetryPolicy(max_attempts=200))
+    assert [tried.pause_seconds(INVITED) for _ in range(199)][-1] == 24.5
+
+
 def test_attempts_are_bounded() -> None:
     tried = attempts(QUICK)
     tried.pause_seconds(LOST)

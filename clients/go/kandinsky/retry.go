@@ -3,6 +3,7 @@ package kandinsky
 import (
 	"cmp"
 	"context"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -49,12 +50,14 @@ func (r *retries) next(failed *Error, dice float64) (time.Duration, bool) {
 	if r.failed >= cmp.Or(r.policy.MaxAttempts, defaultMaxAttempts) || !r.policy.allows(failed) {
 		return 0, false
 	}
-	backoff := cmp.Or(r.policy.InitialDelay, defaultInitialDelay) << (r.failed - 1)
-	pause := time.Duration(float64(backoff) * (0.5 + 0.5*dice))
+	longest := cmp.Or(r.policy.MaxDelay, defaultMaxDelay)
+	var asked time.Duration
 	if failed.RetryAfter != nil {
-		pause += *failed.RetryAfter
+		asked = *failed.RetryAfter
 	}
-	return pause, pause <= cmp.Or(r.policy.MaxDelay, defaultMaxDelay)
+	backoff := float64(cmp.Or(r.policy.InitialDelay, defaultInitialDelay)) * math.Exp2(float64(r.failed-1))
+	random := time.Duration(min(backoff, float64(longest)) * (0.5 + 0.5*dice))
+	return min(asked+random, longest), asked <= longest
 }
 
 func (p Retry) allows(failed *Error) bool {

@@ -84,6 +84,20 @@ func TestPausesGrowAndHonourWhatTheServerAsks(t *testing.T) {
 	}
 }
 
+func TestNoPauseIsLongerThanMaxDelayHoweverManyAttemptsThereAre(t *testing.T) {
+	attempts := retries{policy: Retry{MaxAttempts: 200}}
+	var pause time.Duration
+	for range 199 {
+		var again bool
+		if pause, again = attempts.next(&Error{Code: codes.Unavailable}, 1); !again {
+			t.Fatal("gave up early")
+		}
+	}
+	if pause != 30*time.Second {
+		t.Errorf("pause %v", pause)
+	}
+}
+
 func TestAFullServerIsWaitedForOnlyIfAsked(t *testing.T) {
 	busy := &Error{Code: codes.ResourceExhausted, RetryAfter: new(time.Second)}
 	if _, again := (&retries{}).next(busy, 0); again {

@@ -70,10 +70,9 @@ func (a *attempt) run(
 		if event == nil {
 			continue // of a kind that a newer server has
 		}
-		result, last := event.(*Img2ImgResult)
+		_, last := event.(*Img2ImgResult)
 		if last {
 			_, _ = stream.Recv() // the end: the server shall not see a call that was left
-			event = result
 		}
 		a.seen = true
 		if !a.yield(event, nil) || last {

@@ -66,9 +66,10 @@ class Attempts:
         self._failed += 1
         if self._failed >= self._policy.max_attempts or not self._may_retry(error):
             raise error
-        pause = self._pause(error)
+        asked = 0.0 if error.retry_after_seconds is None else error.retry_after_seconds
+        pause = min(asked + self._backoff(), self._policy.max_delay_seconds)
         remaining = self.remaining_seconds()
-        if pause > self._policy.max_delay_seconds or (remaining is not None and pause >= remaining):
+        if asked > self._policy.max_delay_seconds or (remaining is not None and pause >= remaining):
             raise error
         return pause
 
@@ -79,8 +80,8 @@ class Attempts:
             return self._policy.retry_busy and error.retry_after_seconds is not None
         return isinstance(error, UnavailableError)
 
-    def _pause(self, error: KandinskyClientError) -> float:
-        """What the server asked for, and a random part on top, so that clients do not come back together."""
-        asked = 0.0 if error.retry_after_seconds is None else error.retry_after_seconds
-        backoff: float = self._policy.initial_delay_seconds * 2 ** (self._failed - 1)
-        return asked + backoff * (0.5 + 0.5 * self._dice())
+    def _backoff(self) -> float:
+        """A random pause on top of what the server asked for, so that clients do not come back together."""
+        longest = self._policy.max_delay_seconds
+        backoff: float = min(self._policy.initial_delay_seconds * 2.0 ** min(self._failed - 1, 64), longest)
+        return backoff * (0.5 + 0.5 * self._dice())
