@@ -39,10 +39,6 @@ class Metrics:
             "cause",
         )
         self._ready = self.gauge("ready", "1 while calls are served; 0 while loading and draining.", "tier")
-        self._queue_wait_seconds = self.histogram("queue_wait_seconds", "Waiting for a device.", _CALL_BUCKETS)
-        self._queued_work_seconds = self.gauge(
-            "queued_work_seconds", "Device seconds of accepted work that is not done."
-        )
         self._cache_hits = self.counter("cache_hits", "Lookups that found what they sought.", "cache")
         self._cache_misses = self.counter("cache_misses", "Lookups that did not.", "cache")
 
@@ -58,14 +54,6 @@ class Metrics:
     def cancelled(self, phase: Phase.ValueType, cause: str) -> None:
         """A request was stopped in this phase; cause: id, client or deadline."""
         self._cancellations.labels(phase_name(phase), cause).inc()
-
-    def waited(self, seconds: float) -> None:
-        """A request has waited so long for its turn."""
-        self._queue_wait_seconds.observe(seconds)
-
-    def queued_work(self, seconds: float) -> None:
-        """So much work is accepted and not done."""
-        self._queued_work_seconds.set(seconds)
 
     def looked_up(self, cache: str, *, hit: bool) -> None:
         """Something was sought in a cache of this name."""
@@ -92,8 +80,13 @@ class WorkerMetrics(Metrics):
         self._step_seconds = self.histogram("step_seconds", "One action of the device.", _STEP_BUCKETS, "stage")
         self._batch_rows = self.histogram("batch_rows", "Rows in one action of the device.", _ROW_BUCKETS, "stage")
         self._busy_seconds = self.counter("device_busy_seconds", "Time in which the device was at work.")
+        self._queue_wait_seconds = self.histogram("queue_wait_seconds", "Waiting for a device.", _CALL_BUCKETS)
+        self._queued_work_seconds = self.gauge(
+            "queued_work_seconds", "Device seconds of accepted work that is not done."
+        )
         self._running_rows = self.gauge("running_rows", "Rows between their first and last use of the device.")
         self._queued_rows = self.gauge("queued_rows", "Rows that have not started.")
+        self._lookups: dict[str, tuple[int, int]] = {}  # hits and misses of each cache, as told before
         self._recompiles = self.counter("recompiles", "Graphs compiled after the server was ready.")
         self._memory_bytes = self.gauge("device_memory_bytes", "Memory of the device that this process holds.")
 
@@ -103,11 +96,20 @@ class WorkerMetrics(Metrics):
         self._batch_rows.labels(stage).observe(rows)
         self._busy_seconds.inc(seconds)
 
+    def waited(self, seconds: float) -> None:
+        """A request has waited so long for its turn."""
+        self._queue_wait_seconds.observe(seconds)
+
     def status(self, status: WorkerStatus) -> None:
         """What the worker tells of itself has changed."""
-        self.queued_work(status.queued_work_seconds)
+        self._queued_work_seconds.set(status.queued_work_seconds)
         self._running_rows.set(status.running_rows)
         self._queued_rows.set(status.queued_rows)
+        for cache in status.caches:
+            hits, misses = self._lookups.get(cache.name, (0, 0))
+            self._cache_hits.labels(cache.name).inc(cache.hits - hits)
+            self._cache_misses.labels(cache.name).inc(cache.misses - misses)
+            self._lookups[cache.name] = (cache.hits, cache.misses)
 
     def recompiled(self, graphs: int) -> None:
         """So many graphs have been compiled for a shape that was not warmed up."""

@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from imagegen.v1.common_pb2 import Phase, Tier, WorkerStatus
+from imagegen.v1.common_pb2 import CacheStatus, Phase, Tier, WorkerStatus
 from imagegen.v1.prior_pb2 import PriorServiceCancelRequest, PriorServiceEncodePromptRequest
 from serving.config import ServerConfig, StartupError
 from serving.errors import InvalidFieldError
@@ -120,8 +120,6 @@ def test_a_worker_counts_its_device_and_its_rows() -> None:
     metrics.waited(0.2)
     metrics.recompiled(1)
     metrics.device_memory(1024)
-    metrics.looked_up("text", hit=True)
-    metrics.looked_up("text", hit=False)
     assert read(metrics, "step_seconds_sum", stage="step") == 0.5
     assert read(metrics, "batch_rows_bucket", stage="step", le="4.0") == 1
     assert read(metrics, "batch_rows_bucket", stage="step", le="3.0") == 0
@@ -131,10 +129,15 @@ def test_a_worker_counts_its_device_and_its_rows() -> None:
     assert read(metrics, "queue_wait_seconds_sum") == 0.2
     assert read(metrics, "recompiles_total") == 1
     assert read(metrics, "device_memory_bytes") == 1024
-    assert (read(metrics, "cache_hits_total", cache="text"), read(metrics, "cache_misses_total", cache="text")) == (
-        1,
-        1,
-    )
+
+
+def test_lookups_are_counted_as_a_worker_tells_them_and_as_they_happen() -> None:
+    worker, gateway = WorkerMetrics(), GatewayMetrics()
+    for hits in (2, 2, 3):
+        worker.status(WorkerStatus(caches=[CacheStatus(name="text", hits=hits, misses=1)]))
+    gateway.looked_up("embeddings", hit=True)
+    assert (read(worker, "cache_hits_total", cache="text"), read(worker, "cache_misses_total", cache="text")) == (3, 1)
+    assert read(gateway, "cache_hits_total", cache="embeddings") == 1
 
 
 def test_a_gateway_counts_its_workers_and_forgets_those_that_are_gone() -> None:
