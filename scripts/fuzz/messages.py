@@ -3,15 +3,17 @@
 import math
 import random
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from imagegen.v1 import decoder_pb2, gateway_pb2, prior_pb2
 from imagegen.v1.common_pb2 import DataType, ImageEmbeddings, Tensor
-from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, LatentCheckpoint
+from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, Img2ImgParams, LatentCheckpoint
+from imagegen.v1.prior_pb2 import InterpolationItem, PriorParams
 from scripts.fuzz.pictures import corrupted, picture
 
 _PROMPTS = ("", "a red circle", "круг", "圆" * 300, "\0", "a" * 100_000, "\U0001f600" * 50, "%s\n{}")
@@ -39,8 +41,8 @@ class Method:
 
 def small_request(sketch: bytes) -> gateway_pb2.Img2ImgRequest:
     """64 × 64 pixels, two steps, always the same picture."""
-    params = {"width": 64, "height": 64, "num_inference_steps": 4, "strength": 0.5, "seed": 1}
-    prior = {"num_inference_steps": 2, "seed": 1}
+    params = Img2ImgParams(width=64, height=64, num_inference_steps=4, strength=0.5, seed=1)
+    prior = PriorParams(num_inference_steps=2, seed=1)
     return gateway_pb2.Img2ImgRequest(prompt="p", image=sketch, params=params, prior=prior)
 
 
@@ -55,7 +57,7 @@ def methods(sketch: bytes, embeddings: ImageEmbeddings, checkpoint: LatentCheckp
     images = small_request(sketch)
     prior = images.prior
     decode = DecoderServiceImg2ImgRequest(prompt="p", image=sketch, params=images.params, embeddings=embeddings)
-    items = [{"text": "p", "weight": 0.5}, {"image": sketch}]
+    items = [InterpolationItem(text="p", weight=0.5), InterpolationItem(image=sketch)]
     samples: Mapping[str, Message] = {
         "ImageService/Img2Img": images,
         "ImageService/StreamImg2Img": gateway_pb2.StreamImg2ImgRequest(request=images, preview_every_steps=1),
@@ -93,13 +95,13 @@ def wire(dice: random.Random, method: Method) -> bytes:
 
 def mutate(dice: random.Random, message: Message) -> None:
     """Changes one field, at any depth."""
-    fields = message.DESCRIPTOR.fields
+    fields: Sequence[Any] = message.DESCRIPTOR.fields  # of one type or another, as protobuf was built
     if not fields:
         return
     if isinstance(message, Tensor):
         _mutate_tensor(dice, message)
         return
-    field = dice.choice(fields)
+    field: FieldDescriptor = dice.choice(fields)
     if dice.random() < 0.1:
         message.ClearField(field.name)
     elif field.is_repeated:
