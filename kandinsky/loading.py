@@ -12,6 +12,7 @@ from mindspore import nn
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
+from kandinsky.networks.layers import Conv2d
 from kandinsky.ops import Kernels
 from kandinsky.tokenizers import Tokens
 
@@ -98,7 +99,15 @@ class ComponentKind(Generic[Network, Config]):
             network = self.network(config, runtime.kernels)
         network.set_train(False)
         load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
+        _pack_weights(network)
         return Loaded(network, config, component)
+
+
+def _pack_weights(network: nn.Cell) -> None:
+    """Lay weights out for the device's fast paths, where it has any."""
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, Conv2d):
+            cell.pack()
 
 
 def check_tokens(tokens: Tokens, rows: int) -> None:

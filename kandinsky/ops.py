@@ -6,12 +6,13 @@ and return the same shapes, so that CPU and Ascend run the same source.
 
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from kandinsky import cpu_kernels
 from kandinsky.errors import DeviceError
 
 # What masked positions add to attention logits. Large enough that exp() of it is 0 in float32 and float16, and finite
@@ -29,15 +30,19 @@ class Kernels:
             bias is None or additive, broadcastable to (b, heads, n, m), 0 or `MASKED`.
         conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,), stride, padding on top, bottom, left,
             right) → (b, c_out, h', w').
-        group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon) → like x.
+        group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, silu) → like x: the norm; then,
+            with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then, if asked for, SiLU.
         layer_norm: (x (…, c), weight (c,), bias (c,), epsilon) → like x.
+        packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,)) → (b, c_out, h, w);
+            None where there is no such path.
     """
 
     name: str
     attention: Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
     conv2d: Callable[[Tensor, Tensor, Tensor | None, int, tuple[int, int, int, int]], Tensor]
-    group_norm: Callable[[Tensor, Tensor, Tensor, int, float], Tensor]
+    group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, bool], Tensor]
     layer_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+    packed_conv2d: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 def kernels_for(device: str) -> Kernels:
@@ -54,6 +59,19 @@ def kernels_for(device: str) -> Kernels:
     if device == "Ascend":
         return Kernels("Ascend", _flash_attention, _conv2d, _group_norm, _layer_norm)
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")
+
+
+def with_fast_paths(kernels: Kernels) -> Kernels:
+    """The CPU's table with the fast paths of cpu_kernels.cc, in float32; the same table where they cannot be built."""
+    library = cpu_kernels.build_library()
+    if library is None:
+        return kernels
+    return replace(
+        kernels,
+        attention=cpu_kernels.BlockedAttention(library, kernels.attention),
+        group_norm=cpu_kernels.FusedGroupNorm(library, kernels.group_norm),
+        packed_conv2d=cpu_kernels.PackedConvolution(library),
+    )
 
 
 def upsample_nearest(x: Tensor, factor: int) -> Tensor:
@@ -74,10 +92,23 @@ def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding
     return y if bias is None else ops.BiasAdd()(y, bias)
 
 
-def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, epsilon: float) -> Tensor:
+def _group_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    epsilon: float,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    silu: bool,
+) -> Tensor:
     # One operator: written out, the CPU's multiply and add keep 16 bytes an element for every operand they broadcast.
     weight, bias = weight.astype(ms.float32), bias.astype(ms.float32)
-    return ops.group_norm(x.astype(ms.float32), groups, weight, bias, epsilon).astype(x.dtype)
+    y = ops.group_norm(x.astype(ms.float32), groups, weight, bias, epsilon).astype(x.dtype)
+    if scale is not None and shift is not None:
+        # (b, c) → (b, c, 1, 1)
+        y = y * (1 + scale.expand_dims(2).expand_dims(3)) + shift.expand_dims(2).expand_dims(3)
+    return ops.silu(y) if silu else y
 
 
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:

@@ -20,6 +20,10 @@ class WorkerConfig(ServerConfig):
     dtype: Literal["float32", "float16"] = flag(
         "What the networks compute in; MoVQ is always float32.", default="float32"
     )
+    fast_paths: bool = flag(
+        "On a CPU, use our own convolutions, norms and attention, which a C++ compiler compiles on first use.",
+        default=True,
+    )
     max_queue_seconds: float = flag("Work that may wait, in device seconds; more is refused.", default=600.0, minimum=0)
     max_prompt_bytes: int = flag("Longest text of a request, in UTF-8.", default=16 * 2**10, minimum=1)
     max_image_bytes: int = flag("Largest input picture file.", default=32 * 2**20, minimum=1)

@@ -15,6 +15,7 @@ from worker.config import WorkerConfig
 if TYPE_CHECKING:
     from kandinsky.checkpoint import Component
     from kandinsky.loading import Runtime
+    from kandinsky.ops import Kernels
 
 Model = TypeVar("Model")
 
@@ -62,12 +63,11 @@ def load_model(
     from kandinsky.checkpoint import locate
     from kandinsky.errors import KandinskyError
     from kandinsky.loading import Runtime
-    from kandinsky.ops import use_device
 
     started = time.perf_counter()
     try:
         root = locate(config.model, components, config.variant)
-        runtime = Runtime(use_device(config.device, config.device_id), config.dtype, variant=config.variant)
+        runtime = Runtime(_kernels(config), config.dtype, variant=config.variant)
         model = load(root, runtime)
         info = _model_info(config, root, model)
     except KandinskyError as error:
@@ -75,6 +75,13 @@ def load_model(
     except MemoryError as error:
         raise StartupError(f"not enough memory to load {config.model}; use a larger machine") from error
     return LoadedModel(model, info, time.perf_counter() - started)
+
+
+def _kernels(config: WorkerConfig) -> "Kernels":
+    from kandinsky.ops import use_device, with_fast_paths
+
+    kernels = use_device(config.device, config.device_id)
+    return with_fast_paths(kernels) if config.device == "CPU" and config.fast_paths else kernels
 
 
 def check_installed() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
+from kandinsky.cpu_kernels import is_large, pack, packs
 from kandinsky.ops import Kernels
 
 
@@ -57,13 +58,30 @@ class Conv2d(nn.Cell):
         self.stride = stride
         self.padding = ((kernel - 1) // 2,) * 4 if padding is None else padding
         self.convolve = kernels.conv2d
+        self.convolve_packed = kernels.packed_conv2d
+        self.packed: Parameter | None = None
+
+    def pack(self) -> None:
+        """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
+        if self.convolve_packed is None or self.bias is None or not packs(self.weight, self.stride, self.padding):
+            return
+        self.packed = Parameter(Tensor(pack(self.weight.asnumpy())), requires_grad=False)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.convolve_packed is not None and self.packed is not None and is_large(x):
+            return self.convolve_packed(x, self.packed, self.bias)
         return self.convolve(x, self.weight, self.bias, self.stride, self.padding)
 
 
 class GroupNorm(nn.Cell):
-    """Group normalisation over (c/groups, …) with a scale and a shift a channel (arXiv:1803.08494)."""
+    """Group normalisation over (c/groups, …) with a scale and a shift a channel (arXiv:1803.08494).
+
+    Args of a call:
+        x: (b, c, …).
+        scale: (b, c) or None; the norm is multiplied by 1 + scale.
+        shift: (b, c) or None; added after that.
+        silu: whether SiLU comes last.
+    """
 
     def __init__(self, groups: int, channels: int, epsilon: float, kernels: Kernels) -> None:
         super().__init__()
@@ -73,8 +91,10 @@ class GroupNorm(nn.Cell):
         self.epsilon = epsilon
         self.normalise = kernels.group_norm
 
-    def construct(self, x: Tensor) -> Tensor:
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon)
+    def construct(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, silu: bool = False
+    ) -> Tensor:
+        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, scale, shift, silu)
 
 
 class LayerNorm(nn.Cell):

@@ -22,8 +22,8 @@ MakeNorm = Callable[[int], nn.Cell]
 class PlainNorm(GroupNorm):
     """Group norm that takes, and does not look at, the latents."""
 
-    def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon)
+    def construct(self, x: Tensor, latents: Tensor | None, silu: bool = False) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
+        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, None, None, silu)
 
 
 class SpatialNorm(nn.Cell):

@@ -45,19 +45,19 @@ class ResnetBlock(nn.Cell):
         self.conv2 = Conv2d(out_channels, out_channels, 3, kernels)
         self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else None
         self.activate = ACTIVATIONS[shape.activation]
+        self.silu = self.activate is ops.silu
         self.scale_shift = shape.scale_shift
         self.skip_time_activation = shape.skip_time_activation
         self.output_scale = shape.output_scale
         self.resample = resample
 
     def construct(self, x: Tensor, time: Tensor) -> Tensor:
-        hidden = self.activate(self.norm1(x))
+        hidden = self._activated(self.norm1, x, None, None)
         if self.resample == "up":
             x, hidden = upsample_nearest(x, 2), upsample_nearest(hidden, 2)
         elif self.resample == "down":
             x, hidden = downsample_average(x), downsample_average(hidden)
-        hidden = self._time_conditioned(self.conv1(hidden), time)
-        hidden = self.conv2(self.activate(hidden))
+        hidden = self.conv2(self._time_conditioned(self.conv1(hidden), time))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
         x = x + hidden
@@ -65,9 +65,14 @@ class ResnetBlock(nn.Cell):
 
     def _time_conditioned(self, hidden: Tensor, time: Tensor) -> Tensor:
         time = time if self.skip_time_activation else self.activate(time)
-        # (b, time_channels) → (b, c or 2c, 1, 1)
-        time = self.time_emb_proj(time).expand_dims(2).expand_dims(3)
+        # (b, time_channels) → (b, c or 2c)
+        time = self.time_emb_proj(time)
         if not self.scale_shift:
-            return self.norm2(hidden + time)
+            return self._activated(self.norm2, hidden + time.expand_dims(2).expand_dims(3), None, None)
         scale, shift = ops.chunk(time, 2, 1)
-        return self.norm2(hidden) * (1 + scale) + shift
+        return self._activated(self.norm2, hidden, scale, shift)
+
+    def _activated(self, norm: GroupNorm, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        if self.silu:
+            return norm(x, scale, shift, True)
+        return self.activate(norm(x, scale, shift, False))

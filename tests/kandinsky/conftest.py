@@ -7,7 +7,7 @@ import pytest
 
 from kandinsky.decoder_model import load_decoder
 from kandinsky.loading import Runtime
-from kandinsky.ops import use_device
+from kandinsky.ops import Kernels, use_device, with_fast_paths
 from kandinsky.prior_model import load_prior
 from tests.kandinsky.models import CHECKPOINTS, Load, Models, Reference
 
@@ -20,14 +20,19 @@ def blocking_launch() -> None:
 
 @pytest.fixture(scope="session")
 def load() -> Load:
-    """Loads a reference checkpoint to run compiled or operator by operator."""
-    return cache(lambda name, compiled: _load(name, Runtime(use_device("CPU"), compiled=compiled)))
+    """Loads a reference checkpoint to run compiled, with the CPU's fast paths, or by plain operators one by one."""
+    return cache(lambda name, compiled: _load(name, Runtime(_kernels(compiled), compiled=compiled)))
 
 
 @pytest.fixture(scope="session")
 def load_float16() -> Load:
     """As `load`, in float16."""
     return cache(lambda name, compiled: _load(name, Runtime(use_device("CPU"), "float16", compiled)))
+
+
+def _kernels(fast: bool) -> Kernels:
+    plain = use_device("CPU")
+    return with_fast_paths(plain) if fast else plain
 
 
 def _load(name: str, runtime: Runtime) -> Models:

@@ -1,0 +1,138 @@
+"""The CPU's fast paths compute what the plain operators do, at random shapes, and are left out where they cannot be."""
+
+import logging
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from kandinsky import cpu_kernels
+from kandinsky.networks.layers import Conv2d, GroupNorm
+from kandinsky.ops import Kernels, use_device, with_fast_paths
+from tests.kandinsky.models import check
+
+# Of the largest magnitude. Winograd's transforms lose a digit against a sum of products.
+CONVOLUTION, NORM, ATTENTION = 3e-5, 2e-6, 1e-5
+
+
+@pytest.fixture(scope="module")
+def plain() -> Kernels:
+    return use_device("CPU")
+
+
+@pytest.fixture(scope="module")
+def fast(plain: Kernels) -> Kernels:
+    kernels = with_fast_paths(plain)
+    assert kernels is not plain, "the fast paths were not built"
+    return kernels
+
+
+def tensor(rng: np.random.Generator, *shape: int) -> Tensor:
+    return Tensor(rng.standard_normal(shape).astype(np.float32))
+
+
+class Attend(nn.Cell):
+    """A table's attention as a cell, to compile it."""
+
+    def __init__(self, kernels: Kernels, heads: int) -> None:
+        super().__init__()
+        self.attend, self.heads = kernels.attention, heads
+
+    def construct(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        return self.attend(query, key, value, self.heads, bias)
+
+
+@pytest.mark.parametrize("chance", range(12))
+def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    c_in, c_out = (int(channels) for channels in rng.integers(16, 70, 2))
+    b, h, w = int(rng.integers(1, 4)), int(rng.integers(12, 40)), int(rng.integers(12, 40))
+    layers = [Conv2d(c_in, c_out, 3, kernels) for kernels in (plain, fast)]
+    weight, bias = tensor(rng, c_out, c_in, 3, 3), tensor(rng, c_out)
+    for layer in layers:
+        layer.weight.set_data(weight)
+        assert layer.bias is not None
+        layer.bias.set_data(bias)
+        layer.pack()
+    assert layers[0].packed is None
+    assert layers[1].packed is not None
+    x = tensor(rng, b, c_in, h, w)
+    expected = layers[0](x).asnumpy()
+    check("eager", layers[1](x).asnumpy(), expected, relative=CONVOLUTION)
+    if chance % 4 == 0:
+        check("compiled", ms.jit(layers[1].construct)(x).asnumpy(), expected, relative=CONVOLUTION)
+
+
+@pytest.mark.parametrize("chance", range(12))
+def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    groups, width = int(rng.choice([1, 4, 32])), int(rng.integers(1, 5))
+    b, channels = int(rng.integers(1, 4)), groups * width
+    x = tensor(rng, b, channels, int(rng.integers(1, 40)), int(rng.integers(1, 40))) * 3 + 5
+    scale, shift = (None, None) if chance % 2 else (tensor(rng, b, channels), tensor(rng, b, channels))
+    results = []
+    for kernels in (plain, fast):
+        layer = GroupNorm(groups, channels, 1e-5, kernels)
+        layer.weight.set_data(Tensor(np.linspace(-1, 2, channels, dtype=np.float32)))
+        layer.bias.set_data(Tensor(np.linspace(1, -1, channels, dtype=np.float32)))
+        results.append(layer(x, scale, shift, chance % 3 == 0).asnumpy())
+    # One value a group: both are 0, to rounding.
+    check("norm", results[1], results[0], relative=NORM, absolute=1e-5 if width * x.shape[2] * x.shape[3] == 1 else 0.0)
+
+
+@pytest.mark.parametrize("chance", range(12))
+def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    heads, head_dim = int(rng.integers(1, 5)), 16 * int(rng.integers(1, 6))
+    b, n, m = int(rng.integers(1, 3)), int(rng.integers(1, 200)), int(rng.integers(1, 200))
+    query, key, value = (tensor(rng, b, tokens, heads * head_dim) * 3 for tokens in (n, m, m))
+    expected = Attend(plain, heads)(query, key, value, None).asnumpy()
+    check("eager", Attend(fast, heads)(query, key, value, None).asnumpy(), expected, relative=ATTENTION)
+
+
+def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    query, key, value = (tensor(rng, 1, tokens, 24) for tokens in (3, 5, 5))
+    bias = Tensor(np.where(np.arange(5) < 2, -10000.0, 0.0).astype(np.float32).reshape(1, 1, 1, 5))
+    for arguments in ((query, key, value, None), (query, key, value, bias)):
+        np.testing.assert_array_equal(Attend(fast, 2)(*arguments).asnumpy(), Attend(plain, 2)(*arguments).asnumpy())
+    half = query.astype(ms.float16)
+    np.testing.assert_array_equal(
+        Attend(fast, 1)(half, half, half, None).asnumpy(), Attend(plain, 1)(half, half, half, None).asnumpy()
+    )
+    strided = Conv2d(32, 32, 3, fast, stride=2, padding=(0, 1, 0, 1))
+    strided.pack()
+    assert strided.packed is None
+
+
+def test_without_a_compiler_the_plain_operators_serve(
+    plain: Kernels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with caplog.at_level(logging.WARNING):
+        assert with_fast_paths(plain) is plain
+    assert "no C++ compiler" in caplog.text
+
+
+def test_a_source_that_does_not_compile_is_told_and_done_without(
+    plain: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.cc"
+    broken.write_text("no C++")
+    monkeypatch.setattr(cpu_kernels, "_SOURCE", broken)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with caplog.at_level(logging.WARNING):
+        assert with_fast_paths(plain) is plain
+    assert "cannot be built" in caplog.text
+
+
+def test_a_library_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = cpu_kernels.build_library()
+    assert first is not None
+    built = first.stat().st_mtime_ns
+    assert cpu_kernels.build_library() == first
+    assert first.stat().st_mtime_ns == built
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
