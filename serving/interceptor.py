@@ -142,7 +142,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             async with aclosing(handler(request, context)) as events:
                 async for event in events:
                     self._observer.answered(event)
-                    await context.write(event)
+                    try:
+                        await context.write(event)
+                    except grpc.aio.InternalError as error:  # the call has ended under it: its client has left
+                        raise asyncio.CancelledError from error
 
         return write_all
 

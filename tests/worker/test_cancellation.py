@@ -264,6 +264,8 @@ async def test_a_client_who_does_not_read_holds_nobody_up_and_leaves_nothing() -
                 assert len(worker.running) == 1
                 call.cancel()
                 await assert_nothing_is_left(worker, tasks)
+            method = METHODS["StreamImg2Img"].name
+            assert_it_was_counted(worker, method, Phase.PHASE_DECODING, {"client"}, {"CANCELLED"}, "")
 
 
 def assert_it_was_counted(
