@@ -20,7 +20,7 @@ from serving.server import Application
 from worker.engine import Engine
 from worker.loading import load_model
 from worker.reporting import report
-from worker.service import worker_name
+from worker.service import stop_when_broken, worker_name
 
 _SERVICE = "imagegen.v1.PriorService"
 
@@ -44,6 +44,7 @@ def build(config: PriorConfig) -> Application:
             await warm_up(engine, actions, device, sizes)
         engine.ready()
         working.extend((asyncio.create_task(engine.run()), asyncio.create_task(report(engine, metrics))))
+        working[0].add_done_callback(stop_when_broken)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
 
     def drain() -> None:

@@ -21,7 +21,7 @@ from serving.device_thread import DeviceThread
 from serving.errors import DeadlineUnreachableError, DrainingError, QueueFullError
 from serving.gate import RETRY_AFTER_SECONDS
 from serving.metrics import WorkerMetrics
-from worker.jobs import Actions, Input, Job, Listener, Output, State, Unit, perform
+from worker.jobs import Actions, Input, Job, Listener, Output, State, Unit, perform, tried
 
 Result = TypeVar("Result")
 
@@ -286,8 +286,7 @@ class Engine(Generic[Input, State, Output]):
         job, stage = unit.job, batch.kind.stage
         job.action_seconds[stage] = job.action_seconds.get(stage, 0.0) + seconds
         if isinstance(result, Exception):
-            job.done.set_exception(result)
-            self._table = self._table.remove(job.request.request_id)
+            self._fail(job, result)
         elif stage is Stage.ENCODE:
             job.states = result
         elif stage is Stage.STEP:
@@ -297,11 +296,18 @@ class Engine(Generic[Input, State, Output]):
             job.stepping_seconds = (began_seconds, now_seconds)
             rows = len(batch.rows)
             job.steps_by_batch_size[rows] = job.steps_by_batch_size.get(rows, 0) + 1
-            job.listener.stepped(unit.index, result)
+            told = tried(job.listener.stepped, unit.index, result)
+            if isinstance(told, Exception):  # a preview that cannot be made ends its own request, not the engine
+                self._fail(job, told)
         else:
             job.outputs[unit.index] = result
             if len(job.outputs) == len(job.states):
                 job.done.set_result(None)
+
+    def _fail(self, job: Job[Input, State, Output], error: Exception) -> None:
+        """No more work on a job, whose owner is told why."""
+        job.done.set_exception(error)
+        self._table = self._table.remove(job.request.request_id)
 
     def _notify(self) -> None:
         self._changed.set()

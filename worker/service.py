@@ -1,6 +1,9 @@
 """Small things that both workers' services need."""
 
+import asyncio
+import logging
 import os
+import signal
 import socket
 from collections.abc import Mapping
 
@@ -9,6 +12,8 @@ import grpc
 from imagegen.v1.common_pb2 import Priority, Tier, Truncation
 from serving.batching import work
 from serving.errors import InvalidFieldError
+
+_log = logging.getLogger("worker.service")
 
 PRIORITIES = {
     Priority.PRIORITY_HIGH: work.Priority.HIGH,
@@ -20,6 +25,13 @@ PRIORITIES = {
 def worker_name() -> str:
     """The name a worker goes by in receipts: host and process, unique in a deployment."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def stop_when_broken(working: "asyncio.Task[None]") -> None:
+    """A callback of the engine's task: if a bug has ended it, the server stops, so that another one is started."""
+    if not working.cancelled() and (error := working.exception()) is not None:
+        _log.critical("the engine has stopped, and so does the server", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def truncations(tier: Tier.ValueType, cut: Mapping[str, str]) -> list[Truncation]:

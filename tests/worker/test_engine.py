@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 
 import pytest
 
@@ -10,6 +11,7 @@ from serving.batching.work import Request, Stage
 from serving.errors import DrainingError
 from tests.worker.held_device import Action
 from tests.worker.rig import LARGE, SMALL, Asked, Notes, measure, start
+from worker.service import stop_when_broken
 
 ALONE = Limits()
 PAIRS = Limits({(stage, SMALL): (1, 2) for stage in (Stage.ENCODE, Stage.STEP)})
@@ -209,6 +211,29 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_reported_as_lost()
         del job
         gc.collect()
         assert rig.lost == []
+
+
+async def test_news_that_cannot_be_told_end_their_own_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start(ALONE) as rig:
+        deaf, other = rig.submit("deaf", 2), rig.submit("other", 2)
+        monkeypatch.setattr(deaf.listener, "stepped", lambda *_: 1 / 0)
+        await rig.device.work_off(other.done)
+        with pytest.raises(ZeroDivisionError):
+            await deaf.done
+        assert other.outputs == {0: "other/0 after 2"}
+
+
+async def test_a_server_whose_engine_has_broken_stops() -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+
+    async def breaks() -> None:
+        raise ZeroDivisionError
+
+    working = asyncio.create_task(breaks())
+    working.add_done_callback(stop_when_broken)
+    await asyncio.wait_for(stopped.wait(), 10)
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
 async def test_an_engine_that_breaks_tells_all_who_wait_and_all_who_come(monkeypatch: pytest.MonkeyPatch) -> None:
