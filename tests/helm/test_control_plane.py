@@ -17,7 +17,7 @@ import yaml
 from cluster import eventually, own_ports
 from control_plane import ControlPlane, FakeKubelet, add_node, add_volume, control_plane, metrics_adapter
 from prometheus_client.parser import text_string_to_metric_families
-from rendering import CHART, COMBINATIONS, RELEASE, ROOT, TOOLS, render, values_of
+from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, render, values_of
 from schemas import is_custom
 from servers import Running, release
 
@@ -35,6 +35,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         for name in ("cpu-0", "cpu-1"):
             add_node(running.api, name, {}, [])
         add_node(running.api, "npu-0", {NPU: "3"}, [TAINT])
+        strictest = {"pod-security.kubernetes.io/warn": "restricted"}
+        running.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": strictest}})
         yield running
 
 
@@ -107,7 +109,15 @@ def _pods(plane: ControlPlane, path: InNamespace, tier: str) -> list[Any]:
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_the_api_server_accepts(plane: ControlPlane, combination: str) -> None:
     items = [item for item in render(values_of(combination)) if not is_custom(item)]
-    command = [str(ASSETS / "kubectl"), "--kubeconfig", str(plane.kubeconfig), "create", "--dry-run=server"]
+    command = [
+        str(ASSETS / "kubectl"),
+        "--kubeconfig",
+        str(plane.kubeconfig),
+        "create",
+        "--dry-run=server",
+        "--namespace",
+        NAMESPACE,
+    ]
     done = subprocess.run(
         [*command, "--validate=strict", "--filename=-"],
         input=yaml.safe_dump_all(items),
@@ -117,7 +127,9 @@ def test_the_api_server_accepts(plane: ControlPlane, combination: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("(server dry run)") == len(items)
-    assert "Warning" not in done.stderr
+    # Only who mounts the node's folders is less than restricted.
+    assert ("restricted volume types" in done.stderr) == (combination in ("ascend-volcano", "host-path"))
+    assert all("hostPath" in line for line in done.stderr.splitlines() if "Warning" in line)
 
 
 def test_install_upgrade_rollback_uninstall(
@@ -141,6 +153,8 @@ def test_install_upgrade_rollback_uninstall(
     for kind in ("deployments", "services", "poddisruptionbudgets"):
         assert plane.api.items(path(kind)) == []
     assert len(plane.api.items(path("persistentvolumeclaims"))) == 1, "the weights are kept"
+    helm("install", RELEASE, str(CHART), "--values", _values(tmp_path, values), "--wait")
+    assert _deployment(plane, path, "decoder")["status"]["readyReplicas"] == 2, "with the weights that were kept"
 
 
 def test_a_pod_beyond_the_npus_stays_pending(
