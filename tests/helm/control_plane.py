@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 ReadMetric = Callable[[str, Mapping[str, str]], float]
 
+_METRICS_API = "v1beta1.external.metrics.k8s.io"
+
 _START_SECONDS = 60
+_CONTROLLER_FLAGS = (
+    # Nobody sends heartbeats for the nodes.
+    "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-node-ipam-controller",
+    "--service-account-private-key-file=accounts.key",
+    "--root-ca-file=ca.pem",
+    "--horizontal-pod-autoscaler-sync-period=1s",
+)
 
 
 class Api:
@@ -76,9 +85,14 @@ class ControlPlane:
     authority: trustme.CA
 
 
+def acts(assets: Path) -> bool:
+    """Whether the programs are there that make pods of Deployments, and place them."""
+    return all((assets / name).exists() for name in ("kube-controller-manager", "kube-scheduler"))
+
+
 @contextmanager
 def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
-    """Starts the four programs, and ends them after the body."""
+    """Starts the programs, and ends them after the body; without the two that act on objects, if they are not there."""
     authority = trustme.CA()
     plane = _prepare(folder, authority)
     etcd, peer, port = (plane.ports[name] for name in ("etcd", "peer", "api"))
@@ -105,16 +119,9 @@ def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
         api = Api(port, plane.context)
         assert eventually(lambda: _is_ready(api), _START_SECONDS, _pause), (folder / "kube-apiserver.log").read_text()
         common = (f"--kubeconfig={plane.kubeconfig}", "--leader-elect=false", "--secure-port=0")
-        start(
-            "kube-controller-manager",
-            *common,
-            # Nobody sends heartbeats for the nodes.
-            "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-node-ipam-controller",
-            "--service-account-private-key-file=accounts.key",
-            "--root-ca-file=ca.pem",
-            "--horizontal-pod-autoscaler-sync-period=1s",
-        )
-        start("kube-scheduler", *common)
+        if acts(assets):
+            start("kube-controller-manager", *common, *_CONTROLLER_FLAGS)
+            start("kube-scheduler", *common)
         yield ControlPlane(api, plane.kubeconfig, authority)
 
 
@@ -245,8 +252,9 @@ class FakeKubelet:
 
     def _run(self) -> None:
         while not self._stopped.wait(0.1):
-            for pod in self._api.items("/api/v1/pods"):
-                self._tend(pod)
+            with suppress(OSError):  # a busy machine; the next look will see
+                for pod in self._api.items("/api/v1/pods"):
+                    self._tend(pod)
 
     def _tend(self, pod: Any) -> None:
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
@@ -290,6 +298,9 @@ def metrics_adapter(plane: ControlPlane, read: ReadMetric) -> Iterator[None]:
         _register(plane.api, server.server_port)
         yield
     finally:
+        # Left behind without anybody who serves it, it would keep namespaces from being deleted.
+        plane.api.call("DELETE", f"/apis/apiregistration.k8s.io/v1/apiservices/{_METRICS_API}")
+        plane.api.call("DELETE", "/api/v1/namespaces/default/services/adapter")
         server.shutdown()
         server.server_close()
         thread.join()
@@ -332,5 +343,5 @@ def _register(api: Api, port: int) -> None:
         "groupPriorityMinimum": 100,
         "versionPriority": 100,
     }
-    name = {"name": "v1beta1.external.metrics.k8s.io"}
+    name = {"name": _METRICS_API}
     api.call("POST", "/apis/apiregistration.k8s.io/v1/apiservices", {"metadata": name, "spec": spec})
