@@ -40,9 +40,17 @@ def render(values: Mapping[str, Any], release: str = RELEASE) -> list[Object]:
         helm_python.HelmRenderError: the chart itself does.
         yaml.YAMLError: what was rendered is no YAML.
     """
-    rendered = _chart().render(dict(values), name=release, namespace=NAMESPACE)
-    texts = [text for path, text in rendered.items() if path.endswith(".yaml")]
+    texts = [text for path, text in _rendered(values, release).items() if path.endswith(".yaml")]
     return [item for text in texts for item in objects_in(text)]
+
+
+def notes(values: Mapping[str, Any]) -> str:
+    """What helm prints at the end of an installation."""
+    return next(text for path, text in _rendered(values, RELEASE).items() if path.endswith("NOTES.txt"))
+
+
+def _rendered(values: Mapping[str, Any], release: str) -> dict[str, str]:
+    return dict(_chart().render(dict(values), name=release, namespace=NAMESPACE))
 
 
 def objects_in(text: str) -> list[Object]:

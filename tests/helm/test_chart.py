@@ -1,6 +1,7 @@
 """The chart as helm sees it: linted, rendered for each documented combination, packaged; generated files are fresh."""
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from laws import LAWS
-from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, objects_in, render, the, values_of
+from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, notes, objects_in, render, the, values_of
 from schemas import VERSIONS, custom_problems, is_custom, problems
 
 
@@ -91,6 +92,21 @@ def test_the_alerts_and_the_dashboard_are_those_of_operations() -> None:
     assert the(objects, "PrometheusRule")["spec"] == alerts
     (dashboard,) = the(objects, "ConfigMap")["data"].values()
     assert json.loads(dashboard) == json.loads((ROOT / "operations" / "dashboard.json").read_text())
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+def test_the_notes_lead_to_the_first_picture(combination: str) -> None:
+    text = notes(values_of(combination))
+    (service, port) = re.search(r"port-forward service/(\S+) 50050:(\d+)", text).groups()
+    assert [entry["port"] for entry in the(render(values_of(combination)), "Service", service)["spec"]["ports"]] == [
+        int(port)
+    ]
+    (command,) = re.findall(r"^  kandinsky (img2img .*)$", text, flags=re.MULTILINE)
+    flags = set(re.findall(r"--[a-z0-9-]+", command + "".join(re.findall(r"add (--.*),", text))))
+    help_text = subprocess.run(
+        [sys.executable, "-m", "kandinsky_client.cli", "img2img", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert flags <= set(re.findall(r"--[a-z0-9-]+", help_text))
 
 
 def test_schema_table_and_copies_are_up_to_date() -> None:
