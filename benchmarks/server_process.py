@@ -100,11 +100,9 @@ class ServerProcess:
 
 @asynccontextmanager
 async def running(*servers: ServerProcess) -> AsyncIterator[None]:
-    """Servers for the length of the body: started together, ended in the opposite order."""
+    """Servers for the length of the body: started together, ended together."""
     try:
         await asyncio.gather(*(server.start() for server in servers))
         yield
     finally:
-        for server in reversed(servers):
-            with suppress(RuntimeError):
-                await server.end()
+        await asyncio.gather(*(server.end() for server in servers), return_exceptions=True)
