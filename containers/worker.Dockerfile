@@ -24,11 +24,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && /opt/kandinsky/venv/bin/pip install --constraint constraints.txt ".[worker,tracing]" ${CANN_PACKAGES}
 
 FROM ${BASE_IMAGE}
-# MindSpore's threads; the CANN images have it.
+# MindSpore's threads, and the compiler of the CPU's fast paths, which are built for the processor they run on. The CANN images have
+# both.
 # hadolint ignore=DL3008 # a pinned version is gone from Debian's archive with its next update
 RUN if command -v apt-get; then \
       apt-get update \
-      && apt-get install --yes --no-install-recommends libgomp1 \
+      && apt-get install --yes --no-install-recommends g++ libgomp1 \
       && rm -rf /var/lib/apt/lists/*; \
     fi
 COPY --from=build /opt/kandinsky/venv /opt/kandinsky/venv
