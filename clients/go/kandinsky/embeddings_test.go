@@ -40,7 +40,7 @@ func TestOtherFilesAreNotEmbeddings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made.message.ImageEmbeds.Shape = []int64{-1, -2}
+	made.message.ImageEmbeds.Shape, made.message.ImageEmbeds.Data = []int64{-1, -2}, make([]byte, 8)
 	negative, err := made.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)

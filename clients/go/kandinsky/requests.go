@@ -11,10 +11,9 @@ type Scheduler string
 
 // The sampling methods; the zero value is the checkpoint's own.
 const (
-	DDIM           Scheduler = "ddim"
-	DDPM           Scheduler = "ddpm"
-	DPMSolverPP2M  Scheduler = "dpm_solver_pp_2m"
-	schedulerField           = "params.scheduler"
+	DDIM          Scheduler = "ddim"
+	DDPM          Scheduler = "ddpm"
+	DPMSolverPP2M Scheduler = "dpm_solver_pp_2m"
 )
 
 // ResizeMode is how a picture is fitted to the asked width and height.
@@ -22,10 +21,9 @@ type ResizeMode string
 
 // The ways to fit a picture; the zero value is Stretch.
 const (
-	Stretch     ResizeMode = "stretch"
-	Fit         ResizeMode = "fit"
-	Crop        ResizeMode = "crop"
-	resizeField            = "params.resize_mode"
+	Stretch ResizeMode = "stretch"
+	Fit     ResizeMode = "fit"
+	Crop    ResizeMode = "crop"
 )
 
 // ImageFormat is a picture's file format.
@@ -33,10 +31,9 @@ type ImageFormat string
 
 // The file formats; the zero value is PNG. WebP is lossless here.
 const (
-	PNG         ImageFormat = "png"
-	JPEG        ImageFormat = "jpeg"
-	WebP        ImageFormat = "webp"
-	formatField             = "params.output_format"
+	PNG  ImageFormat = "png"
+	JPEG ImageFormat = "jpeg"
+	WebP ImageFormat = "webp"
 )
 
 // Priority is whose turn it is among one's own requests.
@@ -44,10 +41,9 @@ type Priority string
 
 // The priorities; the zero value is Normal.
 const (
-	High          Priority = "high"
-	Normal        Priority = "normal"
-	Low           Priority = "low"
-	priorityField          = "priority"
+	High   Priority = "high"
+	Normal Priority = "normal"
+	Low    Priority = "low"
 )
 
 // Img2ImgRequest asks for pictures. Image is needed; what is nil or empty
@@ -159,11 +155,11 @@ func (r Img2ImgRequest) message() (*imagegenv1.Img2ImgRequest, error) {
 			GuidanceScale:     r.GuidanceScale,
 			Seed:              r.Seed,
 			NumImages:         to.uint32("params.num_images", r.NumImages),
-			Scheduler:         enumNumber[imagegenv1.SchedulerType](&to, schedulerField, string(r.Scheduler)),
-			ResizeMode:        enumNumber[imagegenv1.ResizeMode](&to, resizeField, string(r.ResizeMode)),
-			OutputFormat:      enumNumber[imagegenv1.ImageFormat](&to, formatField, string(r.OutputFormat)),
+			Scheduler:         enumNumber[imagegenv1.SchedulerType](&to, "params.scheduler", string(r.Scheduler)),
+			ResizeMode:        enumNumber[imagegenv1.ResizeMode](&to, "params.resize_mode", string(r.ResizeMode)),
+			OutputFormat:      enumNumber[imagegenv1.ImageFormat](&to, "params.output_format", string(r.OutputFormat)),
 		},
-		Priority: enumNumber[imagegenv1.Priority](&to, priorityField, string(r.Priority)),
+		Priority: enumNumber[imagegenv1.Priority](&to, "priority", string(r.Priority)),
 	}
 	if r.Prior != (PriorOptions{}) {
 		message.Prior = r.Prior.message(&to, "prior.")
@@ -198,7 +194,7 @@ func (r EncodePromptRequest) message() (*imagegenv1.EncodePromptRequest, error) 
 		NegativePrompt: r.NegativePrompt,
 		Params:         r.PriorOptions.message(&to, "params."),
 		NumEmbeddings:  to.uint32("num_embeddings", r.NumEmbeddings),
-		Priority:       enumNumber[imagegenv1.Priority](&to, priorityField, string(r.Priority)),
+		Priority:       enumNumber[imagegenv1.Priority](&to, "priority", string(r.Priority)),
 	}
 	if to.failed == nil {
 		to.failed = checkEncodePrompt(message)
@@ -213,7 +209,7 @@ func (r InterpolateRequest) message() (*imagegenv1.InterpolateRequest, error) {
 		NegativePrompt:      r.NegativePrompt,
 		NegativePriorPrompt: r.NegativePriorPrompt,
 		Params:              r.PriorOptions.message(&to, "params."),
-		Priority:            enumNumber[imagegenv1.Priority](&to, priorityField, string(r.Priority)),
+		Priority:            enumNumber[imagegenv1.Priority](&to, "priority", string(r.Priority)),
 	}
 	for _, item := range r.Items {
 		message.Items = append(message.Items, item.message())

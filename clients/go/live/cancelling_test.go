@@ -28,8 +28,13 @@ func long(t *testing.T, steps int) kandinsky.Img2ImgRequest {
 
 func TestCancellingAContextFreesTheDecodersRow(t *testing.T) {
 	decoder := decoderWithMetrics(t)
-	front := gateway(t, connect(t, kandinsky.Config{}), "--decoder", decoder.address)
+	front := gateway(t, connect(t, kandinsky.Config{}), "--decoder", decoder.address, "--metrics-port", "0")
 	client := connect(t, kandinsky.Config{Servers: []string{front.address}})
+	for _, err := range client.StreamImg2Img(t.Context(), long(t, 3)) { // one that ends by itself is not counted
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var last error
@@ -45,6 +50,7 @@ func TestCancellingAContextFreesTheDecodersRow(t *testing.T) {
 	}
 	awaitCount(t, decoder, "kandinsky_running_rows", 0)
 	awaitCount(t, decoder, "kandinsky_cancellations_total", 1)
+	awaitCount(t, front, "kandinsky_cancellations_total", 1)
 }
 
 // decoderWithMetrics starts a decoder of the test's own.
