@@ -28,13 +28,13 @@ from serving.requests import RunningRequests
 from serving.server import Application
 from serving.tls import ChannelCredentials, channel_credentials
 from serving.tokens import Tokens
-from serving.watched import Watched
+from serving.watched import Watched, why_unusable
 
 
 def build(config: GatewayConfig) -> Application:
     """The gateway's application."""
     metrics, running = GatewayMetrics(), RunningRequests()
-    tenant_of, credentials = _security(config)
+    tenant_of, credentials = _tenants(config), _credentials(config)
     shared = _shared_cache(config)
     backend = _backend(config, credentials, metrics, shared)
 
@@ -64,15 +64,22 @@ def build(config: GatewayConfig) -> Application:
     )
 
 
-def _security(config: GatewayConfig) -> tuple[TenantOf, ChannelCredentials]:
-    """Who may call, and how workers are reached."""
+def _tenants(config: GatewayConfig) -> TenantOf:
+    """Who may call."""
+    if config.tokens is None:
+        return anybody
     try:
-        credentials = channel_credentials(config.worker_ca, config.worker_cert, config.worker_key)
-        if config.tokens is None:
-            return anybody, credentials
-        return bearer_of(Watched([config.tokens], partial(Tokens.read, config.tokens))), credentials
+        return bearer_of(Watched([config.tokens], partial(Tokens.read, config.tokens)))
     except (OSError, ValueError) as error:
-        raise StartupError(str(error)) from error
+        raise StartupError(f"--tokens: {why_unusable(error)}") from error
+
+
+def _credentials(config: GatewayConfig) -> ChannelCredentials:
+    """How workers are reached."""
+    try:
+        return channel_credentials(config.worker_ca, config.worker_cert, config.worker_key)
+    except (OSError, ValueError) as error:
+        raise StartupError(f"--worker-ca and the like: {why_unusable(error)}") from error
 
 
 def _shared_cache(config: GatewayConfig) -> SharedCache | None:

@@ -22,6 +22,7 @@ from serving.ops import OpsPorts
 from serving.ports import check_free, joined
 from serving.requests import RunningRequests
 from serving.tls import server_credentials
+from serving.watched import why_unusable
 
 if TYPE_CHECKING:  # OpenTelemetry is an extra
     from serving.tracing import Tracing
@@ -157,7 +158,7 @@ class Server:
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {address}: {error}") from error
         except (OSError, ValueError) as error:
-            raise StartupError(f"TLS: {error}") from error
+            raise StartupError(f"--tls-cert and the like: {why_unusable(error)}") from error
 
     def _add_port(self, address: str) -> int:
         cert, key = self._config.tls_cert, self._config.tls_key

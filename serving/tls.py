@@ -74,7 +74,7 @@ def _identity(cert: Path, key: Path) -> tuple[bytes, bytes]:
     try:
         context.load_cert_chain(cert, key)
     except ssl.SSLError as error:
-        raise ValueError(f"{cert} and {key} are not a certificate and its key in PEM ({error.reason})") from error
+        raise ValueError(f"{cert} and {key} are not a certificate and its key, in PEM") from error
     return private_key, chain
 
 

@@ -35,7 +35,7 @@ class Watched(Generic[Value]):
             try:
                 self._value = self._read()
             except (OSError, ValueError) as error:
-                _log.error("kept the last good version", extra={"files": self._names(), "error": str(error)})
+                _log.error("kept the last good version", extra={"files": self._names(), "error": why_unusable(error)})
             else:
                 _log.info("read again", extra={"files": self._names()})
         return self._value
@@ -45,6 +45,13 @@ class Watched(Generic[Value]):
 
     def _names(self) -> list[str]:
         return [str(path) for path in self._paths]
+
+
+def why_unusable(error: OSError | ValueError) -> str:
+    """What a user is told of an error of `read`: which file, and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _stamp(path: Path) -> _Stamp:

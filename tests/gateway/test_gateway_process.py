@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -98,6 +99,24 @@ def test_wrong_flags_are_one_line(argv: list[str], said: str) -> None:
     done = gateway("--decoder", "127.0.0.1:2", *argv)
     assert done.returncode == 2
     assert done.stderr.startswith(f"kandinsky-gateway: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--tokens", "FILE"], "--tokens: FILE: must be {"),
+        (["--tokens", "/missing"], "--tokens: /missing: No such file or directory"),
+        (["--worker-ca", "FILE"], "--worker-ca and the like: FILE holds no CA certificate in PEM"),
+        (["--tls-cert", "FILE", "--tls-key", "FILE"], "--tls-cert and the like: FILE and FILE are not a certificate"),
+    ],
+)
+def test_files_that_cannot_be_used_are_one_line(tmp_path: Path, argv: list[str], said: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("{}")
+    done = gateway(*WORKERS, "--port", "0", *(str(file) if each == "FILE" else each for each in argv))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"kandinsky-gateway: {said.replace('FILE', str(file))}")
     assert done.stderr.count("\n") == 1
 
 

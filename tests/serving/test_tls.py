@@ -145,7 +145,7 @@ async def test_files_that_cannot_be_used_are_told_at_the_start(ca: Authority, tm
     if broken == "bad ca":
         ca.path.write_text("nothing")
     server = Server(ObedientPrior().application(), ServerConfig(**config))
-    with pytest.raises(StartupError, match=r"^TLS: .*server\.crt|^TLS: .*ca\.pem"):
+    with pytest.raises(StartupError, match=r"^--tls-cert and the like: .*(server\.crt|ca\.pem)"):
         await server.start()
 
 
