@@ -10,7 +10,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-overhead bench-routing faults faults-short clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-overhead bench-routing faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -94,6 +94,9 @@ demo-quality: $(INSTALLED) ## Measure whether the demo follows its prompts and k
 bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's networks and simulated (15 minutes).
 	$(BIN)/python -m benchmarks.batching.simulate --jobs 5000
 	$(BIN)/python -m benchmarks.batching
+
+bench-compute: $(INSTALLED) $(REFERENCE) ## Each network against torch and diffusers (gigabytes to install; 10 minutes).
+	$(BIN)/python -m benchmarks.compute --torch-python $(REFERENCE)
 
 bench-client: ## What the Go client costs over the generated stub, for a 512×512 picture.
 	cd clients/go && go test ./kandinsky -run '^$$' -bench Img2Img -benchtime 1000x -count 3

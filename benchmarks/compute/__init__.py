@@ -1,0 +1,1 @@
+"""Networks side by side with torch and diffusers: the same weights, the same inputs, the same machine."""
