@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from anatomy import name_of, pod_of
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from laws import name_of, pod_of
 from rendering import ROOT, Object, of_kind
 
 _ENTRY_POINTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

@@ -1,30 +1,20 @@
-"""A real control plane on loopback, from the programs in KUBEBUILDER_ASSETS, and the nodes that it lacks.
-
-etcd, kube-apiserver, kube-controller-manager and kube-scheduler are real; nodes are objects, and `FakeKubelet` says of
-the pods on them what kubelets would: they run, they are ready, they have ended.
-"""
+"""A real control plane on loopback, of the programs in KUBEBUILDER_ASSETS. Its nodes are only objects: fake_nodes."""
 
 import http.client
 import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import trustme
 from cluster import ended, eventually, free_ports
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-
-ReadMetric = Callable[[str, Mapping[str, str]], float]
-
-_METRICS_API = "v1beta1.external.metrics.k8s.io"
 
 _START_SECONDS = 60
 _CONTROLLER_FLAGS = (
@@ -206,142 +196,3 @@ def _is_ready(api: Api) -> bool:
 
 def _pause() -> None:
     threading.Event().wait(0.1)
-
-
-def add_volume(api: Api, name: str) -> None:
-    """A volume that a claim without a class can have."""
-    spec = {
-        "capacity": {"storage": "1Ti"},
-        "accessModes": ["ReadWriteMany"],
-        "hostPath": {"path": "/nowhere"},
-        "persistentVolumeReclaimPolicy": "Retain",
-    }
-    api.call("POST", "/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec})
-
-
-def add_node(api: Api, name: str, resources: Mapping[str, str], taints: list[Mapping[str, str]]) -> None:
-    """A node with these resources, besides plenty of everything else."""
-    amounts = {"cpu": "64", "memory": "512Gi", "pods": "110", **resources}
-    labels = {"kubernetes.io/hostname": name, "accelerator": "huawei-Ascend910"}
-    node = {"metadata": {"name": name, "labels": labels}, "spec": {"taints": taints}}
-    api.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", **node})
-    status = {"capacity": amounts, "allocatable": amounts, "conditions": [{"type": "Ready", "status": "True"}]}
-    api.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": status}, "application/merge-patch+json")
-
-
-class FakeKubelet:
-    """Says of every scheduled pod that it runs and is ready, of a job's that it is done, and lets deleted ones go.
-
-    Attributes:
-        gets_ready: whether pods become ready; those that are stay so.
-    """
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.gets_ready = True
-
-    def __enter__(self) -> "FakeKubelet":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.1):
-            with suppress(OSError):  # a busy machine; the next look will see
-                for pod in self._api.items("/api/v1/pods"):
-                    self._tend(pod)
-
-    def _tend(self, pod: Any) -> None:
-        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
-        if "deletionTimestamp" in pod["metadata"]:
-            self._api.call("DELETE", path, {"gracePeriodSeconds": 0})
-        elif pod["spec"].get("nodeName") and pod["status"]["phase"] == "Pending" and self.gets_ready:
-            done = pod["spec"]["restartPolicy"] != "Always"
-            ready = {"type": "Ready", "status": "False" if done else "True"}
-            status = {"phase": "Succeeded" if done else "Running", "conditions": [ready], "podIP": "10.1.0.1"}
-            self._api.call("PATCH", f"{path}/status", {"status": status}, "application/strategic-merge-patch+json")
-
-
-@contextmanager
-def metrics_adapter(plane: ControlPlane, read: ReadMetric) -> Iterator[None]:
-    """Serves external.metrics.k8s.io, as prometheus-adapter does, for the length of the body.
-
-    Args:
-        plane: where it is registered.
-        read: the metric's value, given its name and the labels that are asked for.
-    """
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = json.dumps(_metric_answer(self.path, read)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stays silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    plane.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        _register(plane.api, server.server_port)
-        yield
-    finally:
-        # Left behind without anybody who serves it, it would keep namespaces from being deleted.
-        plane.api.call("DELETE", f"/apis/apiregistration.k8s.io/v1/apiservices/{_METRICS_API}")
-        plane.api.call("DELETE", "/api/v1/namespaces/default/services/adapter")
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def _metric_answer(path: str, read: ReadMetric) -> Any:
-    parts = urlsplit(path)
-    match parts.path.strip("/").split("/"):
-        case ["apis", "external.metrics.k8s.io", "v1beta1", "namespaces", _, name]:
-            (selector,) = parse_qs(parts.query)["labelSelector"]
-            labels = dict(part.split("=", 1) for part in selector.split(","))
-            item = {"metricName": name, "metricLabels": labels, "timestamp": "2026-01-01T00:00:00Z"}
-            item["value"] = f"{round(read(name, labels) * 1000)}m"
-            return {
-                "kind": "ExternalMetricValueList",
-                "apiVersion": "external.metrics.k8s.io/v1beta1",
-                "metadata": {},
-                "items": [item],
-            }
-    resource = {
-        "name": "metrics",
-        "singularName": "",
-        "namespaced": True,
-        "kind": "ExternalMetricValueList",
-        "verbs": ["get"],
-    }
-    group = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "external.metrics.k8s.io/v1beta1"}
-    return {**group, "resources": [resource]}
-
-
-def _register(api: Api, port: int) -> None:
-    service = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}
-    metadata = {"name": "adapter", "namespace": "default"}
-    api.call("POST", "/api/v1/namespaces/default/services", {"metadata": metadata, "spec": service})
-    spec = {
-        "service": {"name": "adapter", "namespace": "default", "port": port},
-        "group": "external.metrics.k8s.io",
-        "version": "v1beta1",
-        "insecureSkipTLSVerify": True,
-        "groupPriorityMinimum": 100,
-        "versionPriority": 100,
-    }
-    name = {"name": _METRICS_API}
-    api.call("POST", "/apis/apiregistration.k8s.io/v1/apiservices", {"metadata": name, "spec": spec})

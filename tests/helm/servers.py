@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anatomy import containers_of, pod_of, server_of
 from cluster import Cluster, Kubelet, ended, eventually
-from laws import containers_of, pod_of, server_of
 from rendering import Object, of_kind, render, the
 
 TIERS = ("prior", "decoder", "gateway")

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import yaml
 from cluster import eventually, own_ports
-from control_plane import ControlPlane, FakeKubelet, acts, add_node, add_volume, control_plane, metrics_adapter
+from control_plane import ControlPlane, acts, control_plane
+from fake_nodes import FakeKubelet, add_node, add_volume
+from metrics_adapter import metrics_adapter
 from prometheus_client.parser import text_string_to_metric_families
 from rendering import CHART, COMBINATIONS, NAMESPACE, RELEASE, ROOT, TOOLS, render, values_of
 from schemas import is_custom

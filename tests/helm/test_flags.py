@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from laws import containers_of, workloads
+from anatomy import containers_of, workloads
 from rendering import COMBINATIONS, render, values_of
 
 from decoder_server.config import DecoderConfig

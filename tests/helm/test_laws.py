@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from laws import LAWS, Law, arguments_of, pod_of, server_of
+from anatomy import arguments_of, pod_of, server_of
+from laws import LAWS, Law
 from rendering import COMBINATIONS, Object, of_kind, render, the, values_of
 
 

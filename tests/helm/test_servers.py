@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from anatomy import pod_of
 from cluster import eventually, own_ports
-from laws import pod_of
 from PIL import Image
 from rendering import ROOT, Object, of_kind, render, the, values_of
 from servers import TIERS, Running, release
