@@ -133,7 +133,10 @@ class Asker:
 
         async def keep_asking() -> None:
             while time.monotonic() < end and (number := next(numbers, None)) is not None:
-                outcomes.append(await self.ask(number))
+                outcome = await self.ask(number)
+                outcomes.append(outcome)
+                if outcome.retry_after_seconds is not None:
+                    await asyncio.sleep(outcome.retry_after_seconds)
 
         await asyncio.gather(*(keep_asking() for _ in range(at_once)))
         return outcomes
