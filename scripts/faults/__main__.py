@@ -8,8 +8,10 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts.faults import hangs, kills, overload, rolling
 from scripts.fuzz import fuzzer
@@ -97,13 +99,19 @@ async def _overload(findings: Findings, given: argparse.Namespace) -> None:
     findings.retry_ratio = found.retry_ratio
 
 
-async def _fuzz(findings: Findings, short: bool) -> None:
-    tally = await fuzzer.trial(1000 if short else 20_000, _logs("fuzz"))
+async def _fuzz(findings: Findings, given: argparse.Namespace) -> None:
+    tally = await fuzzer.trial(1000 if given.short else 20_000, _logs("fuzz"))
     findings.internal_errors += len(tally.wrong)
     findings.fuzz_was_clean = tally.is_clean
 
 
-_TRIALS = {"kills": _kills, "rolling": _rolling, "hangs": _hangs, "overload": _overload, "fuzz": _fuzz}
+_TRIALS: dict[str, Callable[[Findings, argparse.Namespace], Coroutine[Any, Any, None]]] = {
+    "kills": _kills,
+    "rolling": _rolling,
+    "hangs": _hangs,
+    "overload": _overload,
+    "fuzz": _fuzz,
+}
 
 
 def _logs(trial: str) -> Path:
