@@ -8,6 +8,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,11 +20,11 @@ namespace {
 // Threads that share numbered tasks. They sleep between two calls: OpenMP's spin, and take the cores from MindSpore's.
 class Crew {
  public:
-  Crew() {
-    for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) std::thread([this] { Serve(); }).detach();
+  Crew() : size_(Cores()) {
+    for (int64_t i = 1; i < size_; ++i) std::thread([this] { Serve(); }).detach();
   }
 
-  int64_t size() const { return std::max(1u, std::thread::hardware_concurrency()); }
+  int64_t size() const { return size_; }
 
   // Does task(0) … task(count - 1), in any order, and returns when all are done. The caller takes its part.
   void Share(int64_t count, const std::function<void(int64_t)>& task) {
@@ -71,6 +72,14 @@ class Crew {
     }
   }
 
+  // OMP_NUM_THREADS, by which containers are told how much of a machine is theirs; else all cores.
+  static int64_t Cores() {
+    const char* told = std::getenv("OMP_NUM_THREADS");
+    const int64_t cores = told == nullptr ? 0 : std::atoll(told);
+    return cores > 0 ? cores : std::max(1u, std::thread::hardware_concurrency());
+  }
+
+  const int64_t size_;
   std::mutex calls_, mutex_;
   std::condition_variable wake_;
   std::shared_ptr<Work> work_;

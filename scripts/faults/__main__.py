@@ -125,7 +125,7 @@ def _logs(trial: str) -> Path:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--short", action="store_true", help="a shorter overload, and 40 requests unless told otherwise"
+        "--short", action="store_true", help="a shorter overload, and 150 requests unless told otherwise"
     )
     parser.add_argument("--requests", type=int, help="of the kills [1000]")
     parser.add_argument("--seconds", type=float, default=1200.0, help="time that they are given")
@@ -133,7 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=_TRIALS, help="this trial alone; what it does not find counts as good")
     arguments = parser.parse_args()
     if arguments.requests is None:
-        arguments.requests = 40 if arguments.short else 1000
+        arguments.requests = 150 if arguments.short else 1000
     return arguments
 
 
