@@ -4,6 +4,7 @@ Each cell is called as the entry of `kandinsky.ops.Kernels` that it stands for, 
 operator does not apply. Measured against the plain operators in docs/performance.md.
 """
 
+import ctypes
 import hashlib
 import logging
 import os
@@ -72,6 +73,23 @@ def build_library() -> Path | None:
         _log.warning("the CPU's fast paths are off, for they cannot be built: %s", error)
         return None
     return library
+
+
+def widener() -> Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool] | None:
+    """Fills a float32 array from a float16 array in one pass, and tells whether all is finite; both are contiguous.
+
+    None where there is no library.
+    """
+    library = build_library()
+    if library is None:
+        return None
+    function = ctypes.CDLL(str(library)).Widen
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+
+    def widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> bool:
+        return bool(function(half.ctypes.data, target.ctypes.data, half.size))
+
+    return widen
 
 
 def packs(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> bool:

@@ -5,20 +5,26 @@ memory is given back after each, so that there is never a second copy of the mod
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kandinsky.checkpoint.tensor_file import TensorFile
+from kandinsky.cpu_kernels import widener
 from kandinsky.errors import NonFiniteWeightsError
 
 FLOAT_DTYPES = frozenset({"BF16", "F16", "F32", "F64"})
 
+# Fills a float32 array from a float16 array of the same size; returns whether all of it is finite.
+_Widen = Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool]
+
 _RUN_ELEMENTS = 1 << 18  # long against a system call; its bytes before and after conversion fit a core's cache
+_ALIGNMENT = 16  # elements: what a vector register holds
 # What a thread takes at a time: many huge pages of memory, for two threads that touch one at once both fill it.
 _SHARE_ELEMENTS = 1 << 24
 _THREADS_PER_CORE = 2  # half of them wait for the disk
@@ -35,14 +41,15 @@ def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dic
     Raises:
         NonFiniteWeightsError: tensors hold NaN, infinity, or values that the dtype cannot hold.
     """
-    arrays = {name: _destination(file.view(name), dtype) for name, file in sources.items()}
+    arrays = _destinations({name: file.view(name) for name, file in sources.items()}, dtype)
     shares = [
         _Share(sources[name], name, start, array)
         for name, array in arrays.items()
         for start in range(0, array.size, _SHARE_ELEMENTS)
     ]
+    widen = _widener(sources.values(), dtype)
     with ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_PER_CORE * (os.cpu_count() or 1))) as threads:
-        finite = list(threads.map(_read_share, shares))
+        finite = list(threads.map(partial(_read_share, widen), shares))
     bad = dict.fromkeys(share.name for share, good in zip(shares, finite, strict=True) if not good)
     if bad:
         paths = ", ".join(sorted({str(sources[name].path) for name in bad}))
@@ -63,12 +70,35 @@ class _Share:
     destination: npt.NDArray[Any]
 
 
-def _destination(view: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The mapped tensor itself where it can be used as it is, else memory to convert it into."""
-    return view if view.dtype == dtype and view.flags.aligned else np.empty(view.shape, dtype)
+def _destinations(views: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[Any]) -> dict[str, npt.NDArray[Any]]:
+    """The mapped tensors themselves where they can be used as they are, else memory to convert them into.
+
+    That memory is one piece, which the system can give in huge pages, however small the tensors are.
+    """
+    kept = {name for name, view in views.items() if view.dtype == dtype and view.flags.aligned}
+    starts = np.cumsum(
+        [0] + [-(-view.size // _ALIGNMENT) * _ALIGNMENT for name, view in views.items() if name not in kept]
+    )
+    memory = np.empty(int(starts[-1]), dtype)
+    places = iter(starts.tolist())
+    arrays = {}
+    for name, view in views.items():
+        if name in kept:
+            arrays[name] = view
+        else:
+            start = next(places)
+            arrays[name] = memory[start : start + view.size].reshape(view.shape)
+    return arrays
 
 
-def _read_share(share: _Share) -> bool:
+def _widener(files: Iterable[TensorFile], dtype: np.dtype[Any]) -> _Widen:
+    """How float16 becomes float32: one pass of our own where there is a compiler, asked for only where it is needed."""
+    halves = any(span.dtype == "F16" for file in set(files) for span in file.spans.values())
+    compiled = widener() if halves and dtype == np.float32 else None
+    return _widen if compiled is None else compiled
+
+
+def _read_share(widen: _Widen, share: _Share) -> bool:
     """Converts the share run by run, if need be. Returns whether all of it is finite."""
     stop = min(share.start + _SHARE_ELEMENTS, share.destination.size)
     mapped = share.file.view(share.name)
@@ -76,25 +106,24 @@ def _read_share(share: _Share) -> bool:
         return _all_finite(mapped.reshape(-1)[share.start : stop])
     buffer = np.empty(min(_RUN_ELEMENTS, stop - share.start), mapped.dtype)
     starts = range(share.start, stop, _RUN_ELEMENTS)
-    return all(_convert_run(share, start, buffer[: stop - start]) for start in starts)
+    return all(_convert_run(widen, share, start, buffer[: stop - start]) for start in starts)
 
 
-def _convert_run(share: _Share, start: int, source: npt.NDArray[Any]) -> bool:
+def _convert_run(widen: _Widen, share: _Share, start: int, source: npt.NDArray[Any]) -> bool:
     target = share.destination.reshape(-1)[start : start + source.size]
     # Read, not copied out of the mapping: a page fault for every 4 KiB would take longer than the conversion.
     share.file.read_into(source, share.name, start)
     if share.file.spans[share.name].dtype == "BF16":
         source = (source.astype(np.uint32) << 16).view(np.float32)
     if source.dtype == np.float16 and target.dtype == np.float32:
-        _widen(source, target)
-        return _all_finite(source)
+        return widen(source, target)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
         np.copyto(target, source, casting="same_kind")
     return _all_finite(target)
 
 
-def _widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> None:
-    """Finite float16 as float32: what np.copyto does, three times as fast.
+def _widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> bool:
+    """Finite float16 as float32: what np.copyto does, three times as fast. Returns whether it was finite.
 
     Moved up by 13 bits, float16's fraction and exponent lie where float32 has its own, and the repeated sign bit
     reaches the top. The exponents' zeros are 15 and 127, so the value is too small by 2**112; subnormal numbers come
@@ -102,12 +131,13 @@ def _widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> No
     """
     if np.float32(2.0**-126) / np.float32(2) == 0:
         np.copyto(target, half)
-        return
+        return _all_finite(half)
     bits = target.view(np.int32)
     np.copyto(bits, half.view(np.int16))
     np.left_shift(bits, 13, out=bits)
     np.bitwise_and(bits, np.int32(-0x70002000), out=bits)  # 0x8FFFE000: sign, low five bits of the exponent, fraction
     np.multiply(target, np.float32(2.0**112), out=target)
+    return _all_finite(half)
 
 
 def _all_finite(values: npt.NDArray[Any]) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from mindspore import nn
 from safetensors.numpy import save_file
 
-from kandinsky.checkpoint import Component, load_weights, skeleton
+from kandinsky.checkpoint import Component, load_weights, skeleton, tensor_reading
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import read_tensors
 from kandinsky.errors import CorruptFileError, MissingFileError, NonFiniteWeightsError, TensorMismatchError
@@ -61,7 +61,12 @@ def test_values_arrive_in_the_asked_dtype(
     check_parameters(loaded(network, component, wanted), arrays, wanted)
 
 
-def test_every_float16_number_is_widened_exactly(save: Save) -> None:
+@pytest.mark.parametrize("compiler", [True, False], ids=["with a compiler", "without"])
+def test_every_float16_number_is_widened_exactly(compiler: bool, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiler:
+        assert tensor_reading.widener() is not None
+    else:
+        monkeypatch.setattr(tensor_reading, "widener", lambda: None)
     numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     numbers = numbers[np.isfinite(numbers)]
     (path,) = save({"x": numbers}).weight_files
