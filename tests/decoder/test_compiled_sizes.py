@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import re
+import sys
+import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decoder_server.application import build
-from decoder_server.config import DecoderConfig
 from imagegen.v1.common_pb2 import ImageEmbeddings
 from imagegen.v1.decoder_pb2 import (
     DecoderServiceGetModelRequest,
@@ -22,24 +23,24 @@ from imagegen.v1.decoder_pb2 import (
     SchedulerType,
 )
 from imagegen.v1.decoder_pb2_grpc import DecoderServiceStub
-from serving.metrics import WorkerMetrics
-from serving.server import Server
 from serving.tensors import from_array
 
 MODEL = str(Path(__file__).parents[1] / "reference" / "tiny" / "decoder")
 
 
 class Running:
-    """A decoder's server in this process, and what it counts."""
+    """A decoder in a process of its own, and what it counts."""
 
-    def __init__(self, stub: Any, metrics: WorkerMetrics) -> None:
+    def __init__(self, stub: Any, metrics_url: str) -> None:
         self.stub = stub
-        self._metrics = metrics
+        self._metrics_url = metrics_url
 
-    @property
-    def recompiles(self) -> float | None:
+    async def recompiles(self) -> float:
         """Graphs compiled since it was ready."""
-        return self._metrics.registry.get_sample_value("kandinsky_recompiles_total")
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(self._metrics_url).read().decode())  # noqa: S310 - our own
+        found = re.search(r"^kandinsky_recompiles_total (\S+)$", text, re.MULTILINE)
+        assert found is not None
+        return float(found[1])
 
     async def make(self, requests: Sequence[dict[str, Any]]) -> list[Img2ImgResult]:
         """All at once."""
@@ -48,19 +49,32 @@ class Running:
 
 
 @asynccontextmanager
-async def decoder(**flags: Any) -> AsyncIterator[Running]:
+async def decoder(*flags: str) -> AsyncIterator[Running]:
     """A decoder that is ready."""
-    config = DecoderConfig(model=MODEL, port=0, **flags)
-    application = build(config)
-    server = Server(application, config)
-    address = await server.start()
+    command = ["-m", "decoder_server", "--model", MODEL, "--port", "0", "--metrics-port", "0", *flags]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        await server.warm_up()
+        metrics = await _found(process.stderr, r'"metrics": ?"([^"]+)"')
+        unread = asyncio.create_task(process.stderr.read())  # so that its log never fills the pipe
+        address = await _found(process.stdout, r"ready on (\S+)")
         async with grpc.aio.insecure_channel(address) as channel:
-            assert isinstance(application.metrics, WorkerMetrics)
-            yield Running(DecoderServiceStub(channel), application.metrics)
+            yield Running(DecoderServiceStub(channel), f"http://{metrics}/metrics")
     finally:
-        await server.stop()
+        process.terminate()
+        await process.wait()
+        await unread
+
+
+async def _found(lines: asyncio.StreamReader, pattern: str) -> str:
+    async with asyncio.timeout(120):
+        while line := (await lines.readline()).decode():
+            if (found := re.search(pattern, line)) is not None:
+                return found[1]
+    pytest.fail(f"the decoder ended without {pattern}")
 
 
 def _request(**params: Any) -> DecoderServiceImg2ImgRequest:
@@ -77,7 +91,7 @@ def _request(**params: Any) -> DecoderServiceImg2ImgRequest:
 
 def test_what_was_compiled_at_start_is_not_compiled_again() -> None:
     async def run() -> None:
-        async with decoder(sizes=("64x64",), batch_sizes=(1, 2)) as running:
+        async with decoder("--sizes", "64x64", "--batch-sizes", "1,2") as running:
             mix: list[dict[str, Any]] = [
                 {"num_inference_steps": 20},
                 {"guidance_scale": 0.0},
@@ -88,7 +102,7 @@ def test_what_was_compiled_at_start_is_not_compiled_again() -> None:
             ]
             results = await running.make(mix)
             assert all(result.images for result in results)
-            assert running.recompiles == 0
+            assert await running.recompiles() == 0
             info = await running.stub.GetModel(DecoderServiceGetModelRequest())
             buckets = {(bucket.width, bucket.height, bucket.rows) for bucket in info.decoder.buckets}
             assert buckets == {(64, 64, 1), (64, 64, 2)}
@@ -99,16 +113,14 @@ def test_what_was_compiled_at_start_is_not_compiled_again() -> None:
 
 def test_another_size_is_compiled_once_and_counted_and_one_too_many_is_refused() -> None:
     async def run() -> None:
-        async with decoder(sizes=("64x64",), warm_up=False, max_other_sizes=1) as running:
+        async with decoder("--sizes", "64x64", "--no-warm-up", "--max-other-sizes", "1") as running:
             await running.make([{}])
-            before = running.recompiles
+            before = await running.recompiles()
             await running.make([{"width": 128, "height": 64}])
-            compiled = running.recompiles
-            assert before is not None
-            assert compiled is not None
+            compiled = await running.recompiles()
             assert compiled > before
             await running.make([{"width": 128, "height": 64}])
-            assert running.recompiles == compiled
+            assert await running.recompiles() == compiled
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await running.make([{"width": 64, "height": 128}])
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
