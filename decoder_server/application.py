@@ -1,6 +1,5 @@
 """The decoder worker as an application: loading, warming up, serving, closing."""
 
-import asyncio
 import functools
 
 from decoder_server.actions import DecoderActions
@@ -21,9 +20,9 @@ from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 from worker.engine import Engine
+from worker.lifetime import Lifetime
 from worker.loading import load_model
-from worker.reporting import report
-from worker.service import stop_when_broken, worker_name
+from worker.service import worker_name
 
 _SERVICE = "imagegen.v1.DecoderService"
 
@@ -32,8 +31,7 @@ def build(config: DecoderConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
     device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
     service = DecoderService(config, running)
-    engines: list[DecoderEngine] = []
-    working: list[asyncio.Task[None]] = []
+    lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
         load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
@@ -43,28 +41,11 @@ def build(config: DecoderConfig) -> Application:
         actions = DecoderActions(loaded.model, config.text_cache_bytes)
         limits = limits_of(shapes, sizes)
         engine: DecoderEngine = Engine(worker_name(), actions, device, metrics, limits, config.max_queue_seconds)
-        engines.append(engine)
         if config.warm_up:
             await warm_up(engine, actions, device, loaded.model, shapes, sizes)
-        engine.ready()
-        working.extend((asyncio.create_task(engine.run()), asyncio.create_task(report(engine, metrics))))
-        working[0].add_done_callback(stop_when_broken)
+        lifetime.begin(engine)
         served = ServedSizes(shapes, config.max_other_sizes)
         service.start(Serving(loaded.model, loaded.info, engine, projection, served))
-
-    def drain() -> None:
-        for engine in engines:
-            engine.drain()
-
-    def hand_over() -> None:
-        for engine in engines:
-            engine.hand_over()
-
-    async def close() -> None:
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        await device.close()
 
     return Application(
         tier=Tier.TIER_DECODER,
@@ -72,9 +53,9 @@ def build(config: DecoderConfig) -> Application:
         running=running,
         add_to_server=functools.partial(add_DecoderServiceServicer_to_server, service),
         warm_up=start,
-        close=close,
-        drain=drain,
-        hand_over=hand_over,
+        close=lifetime.close,
+        drain=lifetime.drain,
+        hand_over=lifetime.hand_over,
         metrics=metrics,
         tenant_of=told_by_gateway,
     )

@@ -228,38 +228,38 @@ extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes
 
 namespace {
 
-constexpr int kQueries = 6;   // rows of a register tile
-constexpr int kKeys = 64;     // columns of a block of logits: four vectors
-constexpr int kVectors = kKeys / kLanes;
+constexpr int kRows = 6;      // of what registers hold: queries, or output channels
+constexpr int kColumns = 64;  // four vectors: keys, or tiles
+constexpr int kVectors = kColumns / kLanes;
 
-// logits (6, 64) = queries (6, d, of stride) times keys, packed as (d, 64).
-void Logits(const float* queries, int64_t stride, const float* keys, int64_t d, float* logits) {
-  Vector sums[kQueries][kVectors] = {};
-  for (int64_t k = 0; k < d; ++k) {
-    Vector key[kVectors];
+// What registers hold: out (6, 64) = a (6, depth) times b, packed as (depth, 64). a's rows and columns are strides apart.
+inline void Product(const float* a, int64_t row_stride, int64_t column_stride, const float* b, int64_t depth, float* out) {
+  Vector sums[kRows][kVectors] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+    Vector columns[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) key[v] = Load(keys + k * kKeys + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) columns[v] = Load(b + k * kColumns + v * kLanes);
 #pragma GCC unroll 8
-    for (int q = 0; q < kQueries; ++q) {
-      const float query = queries[q * stride + k];
+    for (int row = 0; row < kRows; ++row) {
+      const float factor = a[row * row_stride + k * column_stride];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[q][v] += query * key[v];
+      for (int v = 0; v < kVectors; ++v) sums[row][v] += factor * columns[v];
     }
   }
 #pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q)
+  for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) Store(logits + q * kKeys + v * kLanes, sums[q][v]);
+    for (int v = 0; v < kVectors; ++v) Store(out + row * kColumns + v * kLanes, sums[row][v]);
 }
 
 // out (6, d) += weights (6, 64) times values (64, d, of stride), for 64 columns of d at a time.
 void Mix(const float* weights, const float* values, int64_t stride, int64_t keys, int64_t d, float* out) {
-  for (int64_t column = 0; column < d; column += kKeys) {
-    const int vectors = static_cast<int>(std::min<int64_t>(kKeys, d - column) / kLanes);
+  for (int64_t column = 0; column < d; column += kColumns) {
+    const int vectors = static_cast<int>(std::min<int64_t>(kColumns, d - column) / kLanes);
     if (vectors == kVectors) {
-      Vector sums[kQueries][kVectors];
+      Vector sums[kRows][kVectors];
 #pragma GCC unroll 8
-      for (int q = 0; q < kQueries; ++q)
+      for (int q = 0; q < kRows; ++q)
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) sums[q][v] = Load(out + q * d + column + v * kLanes);
       for (int64_t k = 0; k < keys; ++k) {
@@ -267,20 +267,20 @@ void Mix(const float* weights, const float* values, int64_t stride, int64_t keys
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) value[v] = Load(values + k * stride + column + v * kLanes);
 #pragma GCC unroll 8
-        for (int q = 0; q < kQueries; ++q)
+        for (int q = 0; q < kRows; ++q)
 #pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) sums[q][v] += weights[q * kKeys + k] * value[v];
+          for (int v = 0; v < kVectors; ++v) sums[q][v] += weights[q * kColumns + k] * value[v];
       }
 #pragma GCC unroll 8
-      for (int q = 0; q < kQueries; ++q)
+      for (int q = 0; q < kRows; ++q)
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) Store(out + q * d + column + v * kLanes, sums[q][v]);
     } else {
-      for (int q = 0; q < kQueries; ++q)
+      for (int q = 0; q < kRows; ++q)
         for (int v = 0; v < vectors; ++v) {
           Vector sum = Load(out + q * d + column + v * kLanes);
           for (int64_t k = 0; k < keys; ++k)
-            sum += weights[q * kKeys + k] * Load(values + k * stride + column + v * kLanes);
+            sum += weights[q * kColumns + k] * Load(values + k * stride + column + v * kLanes);
           Store(out + q * d + column + v * kLanes, sum);
         }
     }
@@ -290,15 +290,15 @@ void Mix(const float* weights, const float* values, int64_t stride, int64_t keys
 // Six queries against all keys, with the running maximum and sum of arXiv:2205.14135: no row of logits is ever whole.
 class Softmax {
  public:
-  explicit Softmax(int64_t d) : d_(d), out_(kQueries * d) {
-    std::fill(maximum_, maximum_ + kQueries, -INFINITY);
-    std::fill(sum_, sum_ + kQueries, 0.0f);
+  explicit Softmax(int64_t d) : d_(d), out_(kRows * d) {
+    std::fill(maximum_, maximum_ + kRows, -INFINITY);
+    std::fill(sum_, sum_ + kRows, 0.0f);
   }
 
   void Add(float* logits, int64_t keys, const float* values, int64_t stride) {
-    for (int q = 0; q < kQueries; ++q) {
-      float* row = logits + q * kKeys;
-      std::fill(row + keys, row + kKeys, -INFINITY);
+    for (int q = 0; q < kRows; ++q) {
+      float* row = logits + q * kColumns;
+      std::fill(row + keys, row + kColumns, -INFINITY);
       Vector largest = Load(row);
       for (int v = 1; v < kVectors; ++v) {
         const Vector other = Load(row + v * kLanes);
@@ -329,8 +329,8 @@ class Softmax {
  private:
   int64_t d_;
   std::vector<float> out_;
-  float maximum_[kQueries];
-  float sum_[kQueries];
+  float maximum_[kRows];
+  float sum_[kRows];
 };
 
 }  // namespace
@@ -349,33 +349,33 @@ extern "C" int Attention(int nparam, void** params, int*, int64_t** shapes, cons
   const int64_t b = shapes[0][0], n = shapes[0][1], width = shapes[0][2], m = shapes[1][1], d = width / heads;
   if (d % kLanes != 0) return 2;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  const int64_t blocks = (m + kKeys - 1) / kKeys;
+  const int64_t blocks = (m + kColumns - 1) / kColumns;
   // Each task packs the keys of a head; four tasks a thread are enough to share the work evenly.
   const int64_t wanted = (4 * TheCrew().size() + b * heads - 1) / (b * heads);
-  const int64_t chunk = ((n + wanted - 1) / wanted + kQueries - 1) / kQueries * kQueries;
+  const int64_t chunk = ((n + wanted - 1) / wanted + kRows - 1) / kRows * kRows;
   const int64_t chunks = (n + chunk - 1) / chunk;
   TheCrew().Share(b * heads * chunks, [&](int64_t task) {
-    std::vector<float> packed(blocks * d * kKeys), rows(kQueries * d);
-    float logits[kQueries * kKeys];
+    std::vector<float> packed(blocks * d * kColumns), rows(kRows * d);
+    float logits[kRows * kColumns];
     const int64_t head = (task / chunks) % heads, row = task / (chunks * heads), first = (task % chunks) * chunk;
     const float* keys = key + row * m * width + head * d;
     for (int64_t block = 0; block < blocks; ++block)
-      for (int64_t j = 0; j < kKeys; ++j) {
-        const int64_t k = std::min(block * kKeys + j, m - 1);
-        for (int64_t i = 0; i < d; ++i) packed[(block * d + i) * kKeys + j] = keys[k * width + i];
+      for (int64_t j = 0; j < kColumns; ++j) {
+        const int64_t k = std::min(block * kColumns + j, m - 1);
+        for (int64_t i = 0; i < d; ++i) packed[(block * d + i) * kColumns + j] = keys[k * width + i];
       }
-    for (int64_t q = first; q < std::min(first + chunk, n); q += kQueries) {
-      for (int64_t i = 0; i < kQueries; ++i) {
+    for (int64_t q = first; q < std::min(first + chunk, n); q += kRows) {
+      for (int64_t i = 0; i < kRows; ++i) {
         const float* from = query + (row * n + std::min(q + i, n - 1)) * width + head * d;
         for (int64_t k = 0; k < d; ++k) rows[i * d + k] = from[k] * scale;
       }
       Softmax softmax(d);
       for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t start = block * kKeys;
-        Logits(rows.data(), d, packed.data() + block * d * kKeys, d, logits);
-        softmax.Add(logits, std::min<int64_t>(kKeys, m - start), value + (row * m + start) * width + head * d, width);
+        const int64_t start = block * kColumns;
+        Product(rows.data(), d, 1, packed.data() + block * d * kColumns, d, logits);
+        softmax.Add(logits, std::min<int64_t>(kColumns, m - start), value + (row * m + start) * width + head * d, width);
       }
-      softmax.Write(out + (row * n + q) * width + head * d, width, std::min<int64_t>(kQueries, n - q));
+      softmax.Write(out + (row * n + q) * width + head * d, width, std::min<int64_t>(kRows, n - q));
     }
   });
   return 0;
@@ -387,8 +387,8 @@ namespace {
 constexpr int kTile = 4;
 constexpr int kPatch = 6;
 constexpr int kPoints = kPatch * kPatch;
-constexpr int kTiles = kKeys;  // tiles of a block, the columns of a register tile
-constexpr int kOut = kQueries;  // output channels of a register tile
+constexpr int kTiles = kColumns;
+constexpr int kOut = kRows;
 
 // B^T d, on the six vectors at stride apart.
 void TransformInput(Vector* d, int stride) {
@@ -442,26 +442,6 @@ void TransformChannel(const float* x, int64_t channel, int64_t channels, const M
         Store(v + ((point * map.blocks() + start / kTiles) * channels + channel) * kTiles + start % kTiles, d[point]);
     }
   }
-}
-
-// (6, 64) = weights, packed as (channels, 6), transposed, times one block of the input, (channels, 64).
-void Multiply(const float* weights, const float* v, int64_t channels, float* m) {
-  Vector sums[kOut][kVectors] = {};
-  for (int64_t channel = 0; channel < channels; ++channel) {
-    Vector input[kVectors];
-#pragma GCC unroll 8
-    for (int i = 0; i < kVectors; ++i) input[i] = Load(v + channel * kTiles + i * kLanes);
-#pragma GCC unroll 8
-    for (int out = 0; out < kOut; ++out) {
-      const float weight = weights[channel * kOut + out];
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; ++i) sums[out][i] += weight * input[i];
-    }
-  }
-#pragma GCC unroll 8
-  for (int out = 0; out < kOut; ++out)
-#pragma GCC unroll 8
-    for (int i = 0; i < kVectors; ++i) Store(m + out * kTiles + i * kLanes, sums[out][i]);
 }
 
 // One channel of all pictures out of the products, (36, blocks, channels, 64).
@@ -523,8 +503,9 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
   ForRanges(kPoints * map.blocks() * groups, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t block = task / groups, group = task % groups;
-      Multiply(weights + (block / map.blocks() * groups + group) * c_in * kOut, v + block * c_in * kTiles, c_in,
-               m + task * kOut * kTiles);
+      // The weights are packed as (c_in, 6).
+      Product(weights + (block / map.blocks() * groups + group) * c_in * kOut, 1, kOut, v + block * c_in * kTiles, c_in,
+           m + task * kOut * kTiles);
     }
   });
   ForRanges(c_out, [&](int64_t first, int64_t last) {

@@ -1,6 +1,5 @@
 """The prior worker as an application: loading, warming up, serving, closing."""
 
-import asyncio
 import functools
 
 from imagegen.v1.common_pb2 import Tier
@@ -18,9 +17,9 @@ from serving.metrics import WorkerMetrics
 from serving.requests import RunningRequests
 from serving.server import Application
 from worker.engine import Engine
+from worker.lifetime import Lifetime
 from worker.loading import load_model
-from worker.reporting import report
-from worker.service import stop_when_broken, worker_name
+from worker.service import worker_name
 
 _SERVICE = "imagegen.v1.PriorService"
 
@@ -29,8 +28,7 @@ def build(config: PriorConfig) -> Application:
     """The application of these flags; nothing is loaded yet."""
     device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
     service = PriorService(config, running)
-    engines: list[PriorEngine] = []
-    working: list[asyncio.Task[None]] = []
+    lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
         loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior))
@@ -39,27 +37,10 @@ def build(config: PriorConfig) -> Application:
         engine: PriorEngine = Engine(
             worker_name(), actions, device, metrics, limits_of(sizes), config.max_queue_seconds
         )
-        engines.append(engine)
         if config.warm_up:
             await warm_up(engine, actions, device, sizes)
-        engine.ready()
-        working.extend((asyncio.create_task(engine.run()), asyncio.create_task(report(engine, metrics))))
-        working[0].add_done_callback(stop_when_broken)
+        lifetime.begin(engine)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
-
-    def drain() -> None:
-        for engine in engines:
-            engine.drain()
-
-    def hand_over() -> None:
-        for engine in engines:
-            engine.hand_over()
-
-    async def close() -> None:
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
-        await device.close()
 
     return Application(
         tier=Tier.TIER_PRIOR,
@@ -67,9 +48,9 @@ def build(config: PriorConfig) -> Application:
         running=running,
         add_to_server=functools.partial(add_PriorServiceServicer_to_server, service),
         warm_up=start,
-        close=close,
-        drain=drain,
-        hand_over=hand_over,
+        close=lifetime.close,
+        drain=lifetime.drain,
+        hand_over=lifetime.hand_over,
         metrics=metrics,
         tenant_of=told_by_gateway,
     )
