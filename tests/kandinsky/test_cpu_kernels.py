@@ -94,17 +94,20 @@ def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: K
 
 def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(0)
-    query, key, value = (tensor(rng, 1, tokens, 24) for tokens in (3, 5, 5))
+    query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
     bias = Tensor(np.where(np.arange(5) < 2, -10000.0, 0.0).astype(np.float32).reshape(1, 1, 1, 5))
-    for arguments in ((query, key, value, None), (query, key, value, bias)):
-        np.testing.assert_array_equal(Attend(fast, 2)(*arguments).asnumpy(), Attend(plain, 2)(*arguments).asnumpy())
+    for heads, own_bias in ((2, None), (3, bias)):  # heads of 24, and a bias
+        arguments = (query, key, value, own_bias)
+        expected = Attend(plain, heads)(*arguments).asnumpy()
+        np.testing.assert_array_equal(Attend(fast, heads)(*arguments).asnumpy(), expected)
     half = query.astype(ms.float16)
     np.testing.assert_array_equal(
         Attend(fast, 1)(half, half, half, None).asnumpy(), Attend(plain, 1)(half, half, half, None).asnumpy()
     )
-    strided = Conv2d(32, 32, 3, fast, stride=2, padding=(0, 1, 0, 1))
-    strided.pack()
-    assert strided.packed is None
+    for stride, padding in ((2, (1, 1, 1, 1)), (1, (0, 2, 0, 2))):
+        other = Conv2d(32, 32, 3, fast, stride=stride, padding=padding)
+        other.pack()
+        assert other.packed is None
 
 
 def test_without_a_compiler_the_plain_operators_serve(
