@@ -45,7 +45,8 @@ def generate(language: Language, out: Path) -> None:
 def stubs(language: Language, root: Path) -> dict[str, bytes]:
     """The generated files below `root`, by their path in the repository."""
     _, folder, pattern = language
-    return {str(path.relative_to(root)): path.read_bytes() for path in (root / folder).rglob(pattern)}
+    files = (path for path in (root / folder).rglob(pattern) if path.parent.name != "__pycache__")
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def differences(language: Language) -> list[str]:
