@@ -13,6 +13,7 @@ from kandinsky.images import ResizeMode
 from kandinsky.img2img import Img2ImgRequest
 from serving.batching.work import Kind, Shape, Stage
 from serving.device_thread import DeviceThread
+from worker.calibration import staying_together
 
 _STEPS = 2
 
@@ -32,7 +33,7 @@ async def warm_up(
             await engine.calibrate(Kind(Stage.ENCODE, shape, 1), 1, partial(_state, actions, origin))
             state = await device.run(_state, actions, origin)
             for size in sizes:
-                step = partial(actions.step, [state] * size, size)
+                step = staying_together(actions.step, state, size)
                 await engine.calibrate(Kind(Stage.STEP, shape, evaluations), size, step)
         await engine.calibrate(Kind(Stage.DECODE, shape, 1), 1, partial(actions.decode, state))
 

@@ -22,7 +22,7 @@ from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.networks.unet_config import UNetConfig
 from kandinsky.networks.xlm_roberta import MultilingualClip, XlmRobertaConfig
-from kandinsky.sampling import Conditioner, DecoderStep, PictureDecoder, PictureEncoder
+from kandinsky.sampling import Conditioner, DecoderStep, Joiner, PictureDecoder, PictureEncoder
 from kandinsky.schedulers.config import DECODER_CLASSES, SchedulerConfig
 from kandinsky.schedulers.img2img import SchedulerType
 from kandinsky.tokenizers import PromptTokenizer, open_xlm_roberta_tokenizer
@@ -102,8 +102,10 @@ class DecoderModel:
     _decode_image: Graph
     _condition: Graph
     step: Graph
-    """(latents, previous x0, timesteps, guidance_scales, coefficients, draw, added, *text) → (latents, x0), as
+    """(timesteps, guidance_scales, coefficients, draw, added, *latents, *previous x0, *text) → (*latents, *x0), as
     `kandinsky.sampling.DecoderStep`."""
+    join: Graph
+    """(guided, rows, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -113,7 +115,7 @@ class DecoderModel:
     @property
     def compilations(self) -> int:
         """How many graphs have been compiled."""
-        graphs = (self._encode_text, self._encode_image, self._decode_image, self._condition, self.step)
+        graphs = (self._encode_text, self._encode_image, self._decode_image, self._condition, self.step, self.join)
         return sum(graph.compilations for graph in graphs)
 
     @property
@@ -198,6 +200,7 @@ def load_decoder(root: Path, runtime: Runtime) -> DecoderModel:
         _decode_image=runtime.graph(PictureDecoder(movq.network)),
         _condition=runtime.graph(Conditioner(unet.network)),
         step=runtime.graph(DecoderStep(unet.network, dtype)),
+        join=runtime.graph(Joiner()),
     )
 
 

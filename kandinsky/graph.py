@@ -12,11 +12,17 @@ class Graph:
 
     A cell, not any of its methods: compiling a method other than `construct` makes MindSpore take it for the cell's
     construct wherever the cell is called later.
+
+    Args:
+        cell: what is called.
+        compiled: compile it.
+        waits: where it is compiled, a call ends when its result is there, as `kandinsky.ops.Kernels.waits`.
     """
 
-    def __init__(self, cell: nn.Cell, *, compiled: bool) -> None:
+    def __init__(self, cell: nn.Cell, *, compiled: bool, waits: bool) -> None:
         self._run: Callable[..., Any] = ms.jit(cell.construct) if compiled else cell
         self._compiled = compiled
+        self._waits = compiled and waits
         self._signatures: set[tuple[Any, ...]] = set()
 
     @property
@@ -28,7 +34,11 @@ class Graph:
         """The cell's result; compiles where the arguments' shapes are new."""
         if self._compiled:
             self._signatures.add(_signature(arguments))
-        return self._run(*arguments)
+        result = self._run(*arguments)
+        if self._waits:
+            first: Tensor = result[0] if isinstance(result, tuple) else result
+            first.asnumpy()
+        return result
 
 
 def _signature(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -52,7 +52,7 @@ class Runtime:
 
     def graph(self, cell: nn.Cell) -> Graph:
         """The cell's call as this runtime runs it."""
-        return Graph(cell, compiled=self.compiled)
+        return Graph(cell, compiled=self.compiled, waits=self.kernels.waits)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class Kernels:
         layer_norm: (x (…, c), weight (c,), bias (c,), epsilon) → like x.
         packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,)) → (b, c_out, h, w);
             None where there is no such path.
+        waits: a graph's call ends when its result is there. The CPU's threads would else fight for the cores: a graph
+            that is queued behind another makes both take ten times as long (MindSpore 2.10, two cores).
     """
 
     name: str
@@ -43,6 +45,7 @@ class Kernels:
     group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, bool], Tensor]
     layer_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     packed_conv2d: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    waits: bool = False
 
 
 def kernels_for(device: str) -> Kernels:
@@ -55,7 +58,7 @@ def kernels_for(device: str) -> Kernels:
         DeviceError: another name.
     """
     if device == "CPU":
-        return Kernels("CPU", _plain_attention, _conv2d, _group_norm, _layer_norm)
+        return Kernels("CPU", _plain_attention, _conv2d, _group_norm, _layer_norm, waits=True)
     if device == "Ascend":
         return Kernels("Ascend", _flash_attention, _conv2d, _group_norm, _layer_norm)
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")

@@ -23,7 +23,7 @@ from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_t
 from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
 from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
 from kandinsky.networks.prior_transformer import PriorConfig, PriorTransformer
-from kandinsky.sampling import PriorStep
+from kandinsky.sampling import Joiner, PriorStep
 from kandinsky.schedulers.config import PRIOR_CLASSES, SchedulerConfig
 from kandinsky.tokenizers import PromptTokenizer, open_clip_tokenizer
 
@@ -107,8 +107,10 @@ class PriorModel:
     _encode_text: Graph
     _encode_image: Graph
     step: Graph
-    """(latents, timesteps, guidance_scales, coefficients, draw, text embeds, hidden states, mask) → latents, as
+    """(timesteps, guidance_scales, coefficients, draw, text embeds, hidden states, mask, *latents) → latents, as
     `kandinsky.sampling.PriorStep`."""
+    join: Graph
+    """(guided, rows, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -118,7 +120,7 @@ class PriorModel:
     @property
     def compilations(self) -> int:
         """How many graphs have been compiled."""
-        return sum(graph.compilations for graph in (self._encode_text, self._encode_image, self.step))
+        return sum(graph.compilations for graph in (self._encode_text, self._encode_image, self.step, self.join))
 
     @property
     def embedding_dim(self) -> int:
@@ -196,6 +198,7 @@ def load_prior(root: Path, runtime: Runtime) -> PriorModel:
         _encode_text=runtime.graph(text_encoder.network),
         _encode_image=runtime.graph(image_encoder.network),
         step=runtime.graph(PriorStep(prior.network, dtype)),
+        join=runtime.graph(Joiner()),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from kandinsky.company import Company, keep_company, padded
 from kandinsky.errors import InputError
@@ -64,7 +64,7 @@ class PriorJob:
     steps_done: int
     conditioning: PriorConditioning
     draws: npt.NDArray[np.float32]
-    company: Company[PriorConditioning, PriorTexts] | None = None
+    company: Company[PriorConditioning, tuple[Tensor, ...]] | None = None
 
     @property
     def done(self) -> bool:
@@ -148,23 +148,21 @@ def step_priors(model: PriorModel, jobs: Sequence[PriorJob], size: int | None = 
     """
     order = sorted(range(len(jobs)), key=lambda index: not jobs[index].conditioning.guided)
     batch = padded([jobs[index] for index in order], size)
-    company = keep_company(batch[0].company, [job.conditioning for job in batch], _join)
-    rows = [job.conditioning.rows for job in batch]
+    conditioning = [job.conditioning for job in batch]
+    company = keep_company(batch[0].company, conditioning, lambda items: _join(model, items))
+    rows = [each.rows for each in conditioning]
     latents = model.step(
-        _cat([job.latents for job in batch]),
         _for_rows([job.schedule.timesteps[job.steps_done] for job in batch], rows),
-        _for_rows([job.conditioning.guidance_scale for job in batch], rows),
+        _for_rows([each.guidance_scale for each in conditioning], rows),
         _for_rows([job.schedule.coefficients[job.steps_done] for job in batch], rows),
         Tensor(np.concatenate([job.draws[job.steps_done] for job in batch])),
-        company.joined.embeds,
-        company.joined.hidden_states,
-        company.joined.mask,
+        *company.joined,
+        *(job.latents for job in batch),
     )
-    ends = np.cumsum(rows)
     after = {
         index: replace(
             jobs[index],
-            latents=latents if len(batch) == 1 else latents[int(ends[place] - rows[place]) : int(ends[place])],
+            latents=latents[place],
             steps_done=jobs[index].steps_done + 1,
             company=company,
         )
@@ -183,19 +181,17 @@ def finish_prior(model: PriorModel, job: PriorJob) -> tuple[npt.NDArray[np.float
     return embeds[:1], embeds[1:] if len(embeds) > 1 else model.zero_embedding
 
 
-def _join(items: Sequence[PriorConditioning]) -> PriorTexts:
-    """Texts of a batch: the unconditional halves first, then all conditional ones. Guided jobs come first."""
-    if len(items) == 1:
-        return items[0].texts
-    unconditional = [item.texts.take(range(item.rows)) for item in items if item.guided]
-    conditional = [item.texts.take(range(item.rows, 2 * item.rows)) if item.guided else item.texts for item in items]
-    return PriorTexts.join([*unconditional, *conditional])
+def _join(model: PriorModel, items: Sequence[PriorConditioning]) -> tuple[Tensor, ...]:
+    """What a step takes of a batch: embeds, hidden states, mask. Guided jobs come first."""
+    texts = [(item.texts.embeds, item.texts.hidden_states, item.texts.mask) for item in items]
+    if len(texts) == 1:
+        return texts[0]
+    guided, rows = sum(item.guided for item in items), tuple(item.rows for item in items)
+    parts = (part for same in zip(*texts, strict=True) for part in same)
+    joined: tuple[Tensor, ...] = model.join(guided, rows, *parts)
+    return joined
 
 
 def _for_rows(values: Sequence[npt.ArrayLike], rows: Sequence[int]) -> Tensor:
     """Each job's value for each of its rows: (rows of all jobs, …) float32."""
     return Tensor(np.repeat(np.array(values, np.float32), rows, 0))
-
-
-def _cat(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from kandinsky.company import Company, keep_company, padded
 from kandinsky.decoder_model import DecoderModel
@@ -60,7 +60,7 @@ class Row:
     steps_done: int
     conditioning: Conditioning
     generator: np.random.Generator
-    company: Company[Conditioning, tuple[Tensor, TextKeyValues]] | None = None
+    company: Company[Conditioning, tuple[Tensor, ...]] | None = None
 
     @property
     def done(self) -> bool:
@@ -122,23 +122,23 @@ def step_rows(model: DecoderModel, rows: Sequence[Row], size: int | None = None)
     """
     order = sorted(range(len(rows)), key=lambda index: not rows[index].conditioning.guided)
     batch = padded([rows[index] for index in order], size)
-    company = keep_company(batch[0].company, [row.conditioning for row in batch], _join)
-    added, text = company.joined
-    latents, previous_x0 = model.step(
-        _cat([row.latents for row in batch]),
-        _cat([row.previous_x0 for row in batch]),
+    conditioning = [row.conditioning for row in batch]
+    company = keep_company(batch[0].company, conditioning, lambda items: _join(model, items))
+    stepped = model.step(
         Tensor(np.array([row.schedule.timesteps[row.steps_done] for row in batch], np.float32)),
-        Tensor(np.array([row.conditioning.guidance_scale for row in batch], np.float32)),
+        Tensor(np.array([each.guidance_scale for each in conditioning], np.float32)),
         Tensor(np.stack([row.schedule.coefficients[row.steps_done] for row in batch])),
         Tensor(_draws(batch, len(rows))),
-        added,
-        *text,
+        company.joined[0],
+        *(row.latents for row in batch),
+        *(row.previous_x0 for row in batch),
+        *company.joined[1:],
     )
     after = {
         index: replace(
             rows[index],
-            latents=_row(latents, place),
-            previous_x0=_row(previous_x0, place),
+            latents=stepped[place],
+            previous_x0=stepped[len(batch) + place],
             steps_done=rows[index].steps_done + 1,
             company=company,
         )
@@ -164,22 +164,11 @@ def _draws(batch: Sequence[Row], real: int) -> npt.NDArray[np.float32]:
     return draws
 
 
-def _join(items: Sequence[Conditioning]) -> tuple[Tensor, TextKeyValues]:
-    """Conditioning of a batch: the unconditional halves first, then all conditional ones. Guided rows come first."""
+def _join(model: DecoderModel, items: Sequence[Conditioning]) -> tuple[Tensor, ...]:
+    """What a step takes of a batch: `added`, then keys and values. Guided rows come first."""
     if len(items) == 1:
-        return items[0].added, items[0].text
-    text = tuple(_halves(layer, items) for layer in zip(*(item.text for item in items), strict=True))
-    return _halves([item.added for item in items], items), text
-
-
-def _halves(tensors: Sequence[Tensor], items: Sequence[Conditioning]) -> Tensor:
-    first = [tensor[:1] for tensor, item in zip(tensors, items, strict=True) if item.guided]
-    return _cat(first + [tensor[-1:] for tensor in tensors])
-
-
-def _cat(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)
-
-
-def _row(batch: Tensor, place: int) -> Tensor:
-    return batch if batch.shape[0] == 1 else batch[place : place + 1]
+        return (items[0].added, *items[0].text)
+    guided, rows = sum(item.guided for item in items), (1,) * len(items)
+    parts = (part for same in zip(*((item.added, *item.text) for item in items), strict=True) for part in same)
+    joined: tuple[Tensor, ...] = model.join(guided, rows, *parts)
+    return joined

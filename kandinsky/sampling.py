@@ -19,7 +19,6 @@ class PriorStep(nn.Cell):
     """One step of the prior.
 
     Args of a call:
-        latents: (r, dim) float32, the noisy image embeddings.
         timesteps: (r,) float32.
         guidance_scales: (r,) float32; those of rows without guidance are not used.
         coefficients: (r, 9) float32, a row of each row's schedule.
@@ -27,9 +26,10 @@ class PriorStep(nn.Cell):
         text_embeds: (g + r, dim).
         text_hidden_states: (g + r, n, dim).
         text_mask: (g + r, n).
+        latents: of each job its rows, (1 or 2, dim) float32, the noisy image embeddings.
 
     Returns:
-        (r, dim) float32, the latents of the next step.
+        The latents of the next step, of each job its rows.
     """
 
     def __init__(self, prior: PriorTransformer, dtype: ms.Type) -> None:
@@ -39,7 +39,6 @@ class PriorStep(nn.Cell):
 
     def construct(
         self,
-        latents: Tensor,
         timesteps: Tensor,
         guidance_scales: Tensor,
         coefficients: Tensor,
@@ -47,30 +46,33 @@ class PriorStep(nn.Cell):
         text_embeds: Tensor,
         text_hidden_states: Tensor,
         text_mask: Tensor,
-    ) -> Tensor:
-        guided = text_embeds.shape[0] - latents.shape[0]
-        noisy = _evaluations(latents, guided).astype(self.dtype)
+        *latents: Tensor,
+    ) -> tuple[Tensor, ...]:
+        together = _cat(latents)
+        guided = text_embeds.shape[0] - together.shape[0]
+        noisy = _evaluations(together, guided).astype(self.dtype)
         predicted = self.prior(noisy, _evaluations(timesteps, guided), text_embeds, text_hidden_states, text_mask)
         predicted = _guide(predicted.astype(ms.float32), guidance_scales, guided)
-        following, _ = advance(coefficients, latents, predicted, ops.zeros_like(latents), latents, draw)
-        return following
+        following, _ = advance(coefficients, together, predicted, ops.zeros_like(together), together, draw)
+        return _apart(following, latents)
 
 
 class DecoderStep(nn.Cell):
     """One step of the UNet.
 
     Args of a call:
-        latents: (r, c, h, w) float32.
-        previous_x0: (r, c, h, w) float32, the second result of the step before; anything at the first.
         timesteps: (r,) float32.
         guidance_scales: (r,) float32; those of rows without guidance are not used.
         coefficients: (r, 9) float32, a row of each row's schedule.
         draw: (r, c, h, w) float32, standard normal.
         added: (g + r, time_channels), from `UNet.condition`.
-        text: keys and values, each (g + r, tokens, channels), from `UNet.condition`.
+        rest: the latents of each row, (1, c, h, w) float32; then each row's previous x0, (1, c, h, w) float32, that is
+            its second result of the step before, or anything at the first; then keys and values, each (g + r, tokens,
+            channels), from `UNet.condition`.
 
     Returns:
-        The latents of the next step and the predicted clean latents, both (r, c, h, w) float32.
+        The latents of the next step of each row, then the predicted clean latents of each row, all (1, c, h, w)
+        float32.
     """
 
     def __init__(self, unet: UNet, dtype: ms.Type) -> None:
@@ -80,16 +82,17 @@ class DecoderStep(nn.Cell):
 
     def construct(
         self,
-        latents: Tensor,
-        previous_x0: Tensor,
         timesteps: Tensor,
         guidance_scales: Tensor,
         coefficients: Tensor,
         draw: Tensor,
         added: Tensor,
-        *text: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        guided, channels = added.shape[0] - latents.shape[0], latents.shape[1]
+        *rest: Tensor,
+    ) -> tuple[Tensor, ...]:
+        rows = timesteps.shape[0]
+        guided = added.shape[0] - rows
+        latents, previous_x0, text = _cat(rest[:rows]), _cat(rest[rows : 2 * rows]), rest[2 * rows :]
+        channels = latents.shape[1]
         sample = _evaluations(latents, guided).astype(self.dtype)
         predicted = self.unet(sample, _evaluations(timesteps, guided), added, text).astype(ms.float32)
         noise = _guide(predicted[:, :channels], guidance_scales, guided)
@@ -97,7 +100,42 @@ class DecoderStep(nn.Cell):
         variance = ops.zeros_like(noise)
         if predicted.shape[1] > channels:
             variance = predicted[guided:, channels:]
-        return advance(coefficients, latents, noise, variance, previous_x0, draw)
+        following, x0 = advance(coefficients, latents, noise, variance, previous_x0, draw)
+        return _apart(following, rest[:rows]) + _apart(x0, rest[:rows])
+
+
+class Joiner(nn.Cell):
+    """What steers several jobs, as a step takes it: the unconditional halves of the guided ones, then all conditional.
+
+    Compiled, because slicing and joining every layer's keys and values one operator at a time takes as long as a step
+    of a small network.
+
+    Args of a call:
+        guided: how many of the jobs are under guidance. They come first.
+        rows: of each job.
+        parts: the first tensor of each job, then the second of each, and so on; each (2 · rows, …) under guidance, the
+            unconditional rows first, else (rows, …).
+
+    Returns:
+        Each tensor of all jobs, (g + r, …).
+    """
+
+    def construct(self, guided: int, rows: tuple[int, ...], *parts: Tensor) -> tuple[Tensor, ...]:
+        jobs = len(rows)
+        joined: tuple[Tensor, ...] = ()
+        for first in range(0, len(parts), jobs):
+            unconditional: tuple[Tensor, ...] = ()
+            conditional: tuple[Tensor, ...] = ()
+            for job in range(jobs):
+                part = parts[first + job]
+                if job < guided:
+                    # Indexing a graph's input takes ten times as long as splitting it (MindSpore 2.10, CPU).
+                    halves = ops.split(part, rows[job], 0)
+                    unconditional = (*unconditional, halves[0])
+                    part = halves[1]
+                conditional = (*conditional, part)
+            joined = (*joined, ops.cat(unconditional + conditional, 0))
+        return joined
 
 
 class Conditioner(nn.Cell):
@@ -135,9 +173,28 @@ class PictureDecoder(nn.Cell):
         return self.movq.decode(latents)
 
 
+def _cat(tensors: tuple[Tensor, ...]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else ops.cat(tensors, 0)
+
+
+def _apart(together: Tensor, like: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The inverse of `_cat`: pieces of as many rows as these have."""
+    if len(like) == 1:
+        return (together,)
+    pieces: tuple[Tensor, ...] = ()
+    start = 0
+    for tensor in like:
+        end = start + tensor.shape[0]
+        pieces = (*pieces, together[start:end])
+        start = end
+    return pieces
+
+
 def _evaluations(rows: Tensor, guided: int) -> Tensor:
     """(r, …) → (g + r, …): the guided rows once more in front."""
-    return rows if guided == 0 else ops.cat((rows[:guided], rows), 0)
+    if guided == 0:
+        return rows
+    return ops.cat((_first(rows, guided), rows), 0)
 
 
 def _guide(predicted: Tensor, scales: Tensor, guided: int) -> Tensor:
@@ -145,6 +202,10 @@ def _guide(predicted: Tensor, scales: Tensor, guided: int) -> Tensor:
     if guided == 0:
         return predicted
     without, conditional = predicted[:guided], predicted[guided:]
-    scale = scales[:guided].reshape((guided,) + (1,) * (predicted.ndim - 1))
+    scale = _first(scales, guided).reshape((guided,) + (1,) * (predicted.ndim - 1))
     first = without + scale * (conditional[:guided] - without)
     return first if guided == conditional.shape[0] else ops.cat((first, conditional[guided:]), 0)
+
+
+def _first(rows: Tensor, count: int) -> Tensor:
+    return rows if count == rows.shape[0] else rows[:count]

@@ -9,6 +9,7 @@ from prior_server.engine import SHAPE, PriorEngine, step_kind
 from prior_server.values import Values
 from serving.batching.work import Kind, Stage
 from serving.device_thread import DeviceThread
+from worker.calibration import staying_together
 
 _VALUES = [Values(negative, 2, scale, seed=0) for scale in (0.0, 2.0) for negative in (None, "")]
 
@@ -26,7 +27,7 @@ async def warm_up(engine: PriorEngine, actions: PriorActions, device: DeviceThre
     for values in _VALUES:
         state = await device.run(_state, actions, values)
         for size in sizes:
-            await engine.calibrate(step_kind(values), size, partial(actions.step, [state] * size, size))
+            await engine.calibrate(step_kind(values), size, staying_together(actions.step, state, size))
         await engine.calibrate(Kind(Stage.DECODE, SHAPE, 1), 1, partial(actions.decode, state))
 
 

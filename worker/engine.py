@@ -28,8 +28,8 @@ Result = TypeVar("Result")
 # How often watchers are told how far the work is: often enough to choose a worker by, no burden on short steps.
 _WATCH_SECONDS = 0.25
 # The fastest run counts, for others may have shared the machine; of slow actions there is but one.
-_CALIBRATION_RUNS = 3
-_CALIBRATION_SECONDS = 1.0
+_CALIBRATION_RUNS = 8
+_CALIBRATION_SECONDS = 0.5
 
 
 class Engine(Generic[Input, State, Output]):

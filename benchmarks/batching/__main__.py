@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.batching.figures import Figures, figures, print_table
 from benchmarks.batching.trace import Arrival, poisson_trace
-from serving.batching.work import Shape, Stage
+from serving.batching.work import Shape
 
 if TYPE_CHECKING:
+    from benchmarks.batching.alone import Alone
     from benchmarks.batching.busy import Busy
     from benchmarks.batching.real import Decoder
     from decoder_server.engine import DecoderEngine
@@ -34,17 +35,12 @@ _CHECKPOINT = Path("demo/checkpoint/decoder")
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all policies share: a decoder, the engine with its measured curve, and what was inside graphs."""
+    """What all policies share: a decoder, what requests take alone, an engine, and what was inside graphs."""
 
     decoder: "Decoder"
+    alone: "Alone"
     engine: "DecoderEngine"
     busy: "Busy"
-
-    def alone_seconds(self, arrival: Arrival) -> float:
-        """What a request takes by itself."""
-        curve = self.engine.curve
-        ends = [curve.step_seconds(stage, arrival.shape, 1) for stage in (Stage.ENCODE, Stage.DECODE)]
-        return sum(ends) + arrival.steps_run * curve.step_seconds(Stage.STEP, arrival.shape, 2)
 
 
 def main() -> None:
@@ -62,7 +58,7 @@ def main() -> None:
 async def _run(model: Path, jobs: int, seed: int) -> None:
     bench = await _prepared(model)
     curve = bench.engine.curve
-    arrivals = poisson_trace(jobs, [Shape(side, side) for side in _SIDES_PX], bench.alone_seconds, _LOAD, seed)
+    arrivals = poisson_trace(jobs, [Shape(side, side) for side in _SIDES_PX], bench.alone.of, _LOAD, seed)
     results, busy = await _replay(bench, arrivals)
     print_table(f"the decoder of {model}, {_LOAD:.0%} load, {jobs} requests, seconds (measured)", results, digits=2)
     for name, share in busy.items():
@@ -79,6 +75,7 @@ async def _run(model: Path, jobs: int, seed: int) -> None:
 
 
 async def _prepared(path: Path) -> _Bench:
+    from benchmarks.batching.alone import measure_alone
     from benchmarks.batching.busy import Busy
     from benchmarks.batching.real import Decoder
     from decoder_server.actions import DecoderActions
@@ -86,19 +83,23 @@ async def _prepared(path: Path) -> _Bench:
     from decoder_server.warm_up import warm_up
     from kandinsky.decoder_model import load_decoder
     from kandinsky.loading import Runtime
-    from kandinsky.ops import use_device
+    from kandinsky.ops import use_device, with_fast_paths
     from serving.device_thread import DeviceThread
     from serving.metrics import WorkerMetrics
     from worker.engine import Engine
 
     device, busy = DeviceThread(), Busy()
-    model = busy.timed(await device.run(lambda: load_decoder(path, Runtime(use_device("CPU")))))
+    model = busy.timed(await device.run(lambda: load_decoder(path, Runtime(with_fast_paths(use_device("CPU"))))))
     shapes = [Shape(side, side) for side in _SIDES_PX]
     actions = DecoderActions(model, text_cache_bytes=0)
     engine: DecoderEngine = Engine("bench", actions, device, WorkerMetrics(), limits_of(shapes, _SIZES), 1e9)
     await warm_up(engine, actions, device, model, shapes, _SIZES)
     engine.ready()
-    return _Bench(Decoder(model, actions, device, _SIZES), engine, busy)
+    decoder = Decoder(model, actions, device, _SIZES)
+    alone = await measure_alone(decoder, shapes)
+    for shape, (ends_seconds, step_seconds) in alone.seconds.items():
+        print(f"alone, {shape.width_px} px: {ends_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
+    return _Bench(decoder, alone, engine, busy)
 
 
 async def _replay(bench: _Bench, arrivals: list[Arrival]) -> tuple[dict[str, Figures], dict[str, float]]:
@@ -107,13 +108,14 @@ async def _replay(bench: _Bench, arrivals: list[Arrival]) -> tuple[dict[str, Fig
 
     waits = Waits()
     largest = Shape(_SIDES_PX[-1], _SIDES_PX[-1])
-    window_seconds = _WINDOW_STEPS * bench.engine.curve.step_seconds(Stage.STEP, largest, 2)
+    _, step_seconds = bench.alone.seconds[largest]
+    window_seconds = _WINDOW_STEPS * step_seconds
     policies: dict[str, Callable[[], Awaitable[list[float]]]] = {
         "one at a time": lambda: one_at_a_time(bench.decoder, arrivals),
         "whole-request batches": lambda: whole_requests(bench.decoder, arrivals, window_seconds),
         "engine": lambda: step_level(bench.decoder, bench.engine, arrivals, waits),
     }
-    alone = [bench.alone_seconds(arrival) for arrival in arrivals]
+    alone = [bench.alone.of(arrival) for arrival in arrivals]
     results, busy = {}, {}
     for name, serve in policies.items():
         working = asyncio.create_task(bench.engine.run())

@@ -26,7 +26,8 @@ def main(table: str) -> None:
     prior_model = load_prior(reference.folder / "prior", runtime)
     decoder_model = load_decoder(reference.folder / "decoder", runtime)
     embeddings = prior(prior_model, "a cat", seed=0, steps=2)
-    values = {"seed": 0, "width": 16, "height": 16, "steps": 2}
+    # Two images, so that there is something to join.
+    values = {"seed": 0, "width": 16, "height": 16, "steps": 2, "num_images": 2}
     img2img(decoder_model, reference.picture(), embeddings, "a cat", strength=0.5, **values)
 
 

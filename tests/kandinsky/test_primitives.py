@@ -21,6 +21,7 @@ ENTRY_POINTS = {
     "ClipVisionEncoder",
     "Conditioner",
     "DecoderStep",
+    "Joiner",
     "MultilingualClip",
     "PictureDecoder",
     "PictureEncoder",
