@@ -49,7 +49,7 @@ def main() -> None:
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batching", description=__doc__)
     parser.add_argument("--model", type=Path, default=_CHECKPOINT, help="a decoder's checkpoint")
-    parser.add_argument("--jobs", type=int, default=150, help="requests of the trace")
+    parser.add_argument("--jobs", type=int, default=200, help="requests of the trace")
     parser.add_argument("--seed", type=int, default=0, help="of the trace")
     arguments = parser.parse_args()
     asyncio.run(_run(arguments.model, arguments.jobs, arguments.seed))
