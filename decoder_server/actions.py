@@ -114,7 +114,7 @@ class DecoderActions:
         with told_to_client(FIELDS, Phase.PHASE_ENCODING):
             wanted = texts_of(origin.request).values()
             encoded = self._texts.encode(wanted)
-            texts = DecoderTexts.join([encoded[text] for text in wanted])
+            texts = [encoded[text] for text in wanted]
             started = start(self._model, origin.request, origin.image, texts)
             rows = [_resumed(row, origin.resume_from.get(index)) for index, row in enumerate(started.rows)]
         origin.truncated.update(started.truncated)

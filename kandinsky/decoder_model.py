@@ -10,7 +10,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from kandinsky.checkpoint import Component, open_settings
 from kandinsky.defaults import DecoderDefaults, read_decoder_defaults
@@ -19,7 +19,6 @@ from kandinsky.graph import Graph
 from kandinsky.loading import ComponentKind, Loaded, Runtime, check_fit, check_tokens
 from kandinsky.networks.movq import Movq, MovqConfig
 from kandinsky.networks.unet import UNet
-from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.networks.unet_config import UNetConfig
 from kandinsky.networks.xlm_roberta import MultilingualClip, XlmRobertaConfig
 from kandinsky.sampling import Conditioner, DecoderStep, Joiner, PictureDecoder, PictureEncoder
@@ -73,17 +72,6 @@ class DecoderTexts:
         """What it holds of the device's memory."""
         return sum(tensor.nbytes for tensor in (self.embeds, self.hidden_states))
 
-    @classmethod
-    def join(cls, texts: "Sequence[DecoderTexts]") -> "DecoderTexts":
-        """Encoded texts one after another."""
-        if len(texts) == 1:
-            return texts[0]
-        return cls(
-            ops.cat([each.embeds for each in texts], 0),
-            ops.cat([each.hidden_states for each in texts], 0),
-            tuple(cut for each in texts for cut in each.truncated),
-        )
-
 
 @dataclass(frozen=True)
 class DecoderModel:
@@ -105,7 +93,7 @@ class DecoderModel:
     """(timesteps, guidance_scales, coefficients, draw, added, *latents, *previous x0, *text) → (*latents, *x0), as
     `kandinsky.sampling.DecoderStep`."""
     join: Graph
-    """(guided, rows, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
+    """(evaluations, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -147,11 +135,19 @@ class DecoderModel:
         embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids), Tensor(tokens.attention_mask))
         return DecoderTexts(embeds, hidden_states, tokens.truncated)
 
-    def condition(self, texts: DecoderTexts, image_embeds: npt.NDArray[np.float32]) -> tuple[Tensor, TextKeyValues]:
-        """What does not depend on the timestep, for texts and image embeddings of the same rows: `UNet.condition`."""
-        embeds = Tensor(image_embeds).astype(texts.embeds.dtype)
-        added, text = self._condition(texts.hidden_states, texts.embeds, embeds)
-        return added, text
+    def condition(self, text: DecoderTexts, image_embeds: npt.NDArray[np.float32]) -> tuple[Tensor, ...]:
+        """What of one evaluation does not depend on the timestep.
+
+        Args:
+            text: one text.
+            image_embeds: (1, dim).
+
+        Returns:
+            `added`, then keys and values, as `UNet.condition` makes them, each (1, …).
+        """
+        embeds = Tensor(image_embeds).astype(text.embeds.dtype)
+        conditioning: tuple[Tensor, ...] = self._condition(text.hidden_states, text.embeds, embeds)
+        return conditioning
 
     def encode_image(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Latents of a picture: (1, 3, h, w) in −1 … 1 → (1, c, h/scale, w/scale)."""

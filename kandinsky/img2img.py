@@ -1,5 +1,6 @@
 """An image-to-image request, from its values and a picture to rows, and from a finished row to a picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ def texts_of(request: Img2ImgRequest) -> dict[str, str]:
 
 
 def start(
-    model: DecoderModel, request: Img2ImgRequest, image: Image.Image, texts: DecoderTexts | None = None
+    model: DecoderModel, request: Img2ImgRequest, image: Image.Image, texts: Sequence[DecoderTexts] | None = None
 ) -> Started:
     """Encode texts and picture, add noise, and make a row for each image.
 
@@ -86,7 +87,7 @@ def start(
         model: the decoder.
         request: the values; checked here.
         image: the picture to start from, RGB.
-        texts: those of `texts_of`, in their order, where they are encoded already.
+        texts: those of `texts_of`, each by itself, in their order, where they are encoded already.
 
     Raises:
         InputError: see `check_request`.
@@ -94,7 +95,7 @@ def start(
     check_request(model, request)
     schedule = decoder_schedule(model.scheduler, request.scheduler, request.steps, request.strength)
     fields = texts_of(request)
-    texts = model.encode_texts(list(fields.values())) if texts is None else texts
+    texts = [model.encode_texts([text]) for text in fields.values()] if texts is None else texts
     conditioning = _condition(model, request, texts)
     latents = model.encode_image(_input_pixels(model, request, image))
     timestep = added_noise_timestep(model.scheduler, request.strength)
@@ -102,7 +103,7 @@ def start(
     for own, generator in zip(conditioning, generators(request.seed, request.num_images), strict=True):
         noised = add_noise(latents, standard_normal(generator, latents.shape), timestep)
         rows.append(start_row(noised, schedule, own, generator))
-    truncated = {field: cut for field, cut in zip(fields, texts.truncated, strict=True) if cut}
+    truncated = {field: text.truncated[0] for field, text in zip(fields, texts, strict=True) if text.truncated[0]}
     return Started(tuple(rows), truncated)
 
 
@@ -129,19 +130,21 @@ def _input_pixels(model: DecoderModel, request: Img2ImgRequest, image: Image.Ima
     return to_pixels(fit_image(image, width, height, ResizeMode.STRETCH))
 
 
-def _condition(model: DecoderModel, request: Img2ImgRequest, texts: DecoderTexts) -> list[Conditioning]:
+def _condition(model: DecoderModel, request: Img2ImgRequest, texts: Sequence[DecoderTexts]) -> list[Conditioning]:
     """Each image's conditioning.
 
-    One image at a time: shapes, and so compiled graphs and roundings, do not depend on how many images there are.
+    One evaluation at a time: shapes, and so compiled graphs and roundings, do not depend on how many there are.
     """
     distinct = max(len(request.image_embeds), len(request.negative_image_embeds) if request.guided else 1)
     own = [_condition_image(model, request, texts, index) for index in range(distinct)]
     return own if distinct == request.num_images else own * request.num_images
 
 
-def _condition_image(model: DecoderModel, request: Img2ImgRequest, texts: DecoderTexts, index: int) -> Conditioning:
-    halves = [request.negative_image_embeds, request.image_embeds] if request.guided else [request.image_embeds]
+def _condition_image(
+    model: DecoderModel, request: Img2ImgRequest, texts: Sequence[DecoderTexts], index: int
+) -> Conditioning:
+    embeds = [request.negative_image_embeds, request.image_embeds] if request.guided else [request.image_embeds]
     # An array of one row serves all images.
-    embeds = np.stack([half[index if len(half) > 1 else 0] for half in halves])
-    added, text = model.condition(texts, embeds)
-    return Conditioning(added, text, request.guidance_scale)
+    own = [each[index : index + 1] if len(each) > 1 else each for each in embeds]
+    halves = tuple(model.condition(text, embed) for text, embed in zip(texts, own, strict=True))
+    return Conditioning(halves, request.guidance_scale)

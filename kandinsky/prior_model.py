@@ -11,7 +11,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
-from mindspore import Tensor, ops
+from mindspore import Tensor
 from PIL import Image
 
 from kandinsky.checkpoint import Component, open_settings
@@ -79,18 +79,6 @@ class PriorTexts:
         """What it holds of the device's memory."""
         return sum(tensor.nbytes for tensor in (self.embeds, self.hidden_states, self.mask))
 
-    @classmethod
-    def join(cls, texts: "Sequence[PriorTexts]") -> "PriorTexts":
-        """Encoded texts one after another."""
-        if len(texts) == 1:
-            return texts[0]
-        return cls(
-            ops.cat([each.embeds for each in texts], 0),
-            ops.cat([each.hidden_states for each in texts], 0),
-            ops.cat([each.mask for each in texts], 0),
-            tuple(cut for each in texts for cut in each.truncated),
-        )
-
 
 @dataclass(frozen=True)
 class PriorModel:
@@ -110,7 +98,7 @@ class PriorModel:
     """(timesteps, guidance_scales, coefficients, draw, text embeds, hidden states, mask, *latents) → latents, as
     `kandinsky.sampling.PriorStep`."""
     join: Graph
-    """(guided, rows, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
+    """(evaluations, *parts) → joined parts, as `kandinsky.sampling.Joiner`."""
 
     @property
     def components(self) -> tuple[Component, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor
 
-from kandinsky.company import Company, keep_company, padded
+from kandinsky.company import Company, joined, keep_company, padded
 from kandinsky.errors import InputError
 from kandinsky.noise import standard_normal
 from kandinsky.prior_model import PriorModel, PriorTexts
@@ -24,12 +24,12 @@ class PriorConditioning:
     """What a job is steered by.
 
     Attributes:
-        texts: (m, …), under guidance the unconditional rows first: m is 2 · rows, else rows.
+        texts: each by itself, under guidance those of the unconditional rows first: 2 · rows, else rows.
         rows: embeddings to make: 1, or 2 with a negative prompt, whose embedding is the second.
         guidance_scale: how far to go from the unconditional to the conditional prediction.
     """
 
-    texts: PriorTexts
+    texts: tuple[PriorTexts, ...]
     rows: int
     guidance_scale: float
 
@@ -42,7 +42,7 @@ class PriorConditioning:
     def truncated(self) -> dict[str, str]:
         """The end of each text that the text encoder did not see, by "prompt" and "negative_prompt"."""
         fields = ("prompt", "negative_prompt")[: self.rows]
-        cuts = self.texts.truncated[-self.rows :]
+        cuts = [text.truncated[0] for text in self.texts[-self.rows :]]
         return {field: cut for field, cut in zip(fields, cuts, strict=True) if cut}
 
 
@@ -64,7 +64,7 @@ class PriorJob:
     steps_done: int
     conditioning: PriorConditioning
     draws: npt.NDArray[np.float32]
-    company: Company[PriorConditioning, tuple[Tensor, ...]] | None = None
+    company: Company[PriorConditioning] | None = None
 
     @property
     def done(self) -> bool:
@@ -107,9 +107,9 @@ def condition_prior(
     """
     check_guidance_scale("prior_guidance_scale", guidance_scale)
     texts = texts_of(prompt, negative_prompt, guidance_scale)
-    distinct = list(dict.fromkeys(texts))
-    encoded = model.encode_texts(distinct).take([distinct.index(text) for text in texts])
-    return PriorConditioning(encoded, 1 if negative_prompt is None else 2, guidance_scale)
+    encoded = {text: model.encode_texts([text]) for text in dict.fromkeys(texts)}
+    rows = 1 if negative_prompt is None else 2
+    return PriorConditioning(tuple(encoded[text] for text in texts), rows, guidance_scale)
 
 
 def start_prior(
@@ -183,13 +183,9 @@ def finish_prior(model: PriorModel, job: PriorJob) -> tuple[npt.NDArray[np.float
 
 def _join(model: PriorModel, items: Sequence[PriorConditioning]) -> tuple[Tensor, ...]:
     """What a step takes of a batch: embeds, hidden states, mask. Guided jobs come first."""
-    texts = [(item.texts.embeds, item.texts.hidden_states, item.texts.mask) for item in items]
-    if len(texts) == 1:
-        return texts[0]
-    guided, rows = sum(item.guided for item in items), tuple(item.rows for item in items)
-    parts = (part for same in zip(*texts, strict=True) for part in same)
-    joined: tuple[Tensor, ...] = model.join(guided, rows, *parts)
-    return joined
+    unconditional = [text for item in items if item.guided for text in item.texts[: item.rows]]
+    conditional = [text for item in items for text in item.texts[-item.rows :]]
+    return joined(model.join, [(text.embeds, text.hidden_states, text.mask) for text in unconditional + conditional])
 
 
 def _for_rows(values: Sequence[npt.ArrayLike], rows: Sequence[int]) -> Tensor:

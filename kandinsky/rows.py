@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor
 
-from kandinsky.company import Company, keep_company, padded
+from kandinsky.company import Company, joined, keep_company, padded
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.errors import InputError
-from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.noise import standard_normal
 from kandinsky.schedulers.schedule import Schedule
 
@@ -24,20 +23,18 @@ class Conditioning:
     """What a row is steered by, free of the timestep.
 
     Attributes:
-        added: (m, time_channels); m is 2 under guidance (unconditional, then conditional), else 1.
-        text: keys and values of every attention layer, each (m, tokens, channels).
-        guidance_scale: how far to go from the unconditional to the conditional prediction; used when m is 2.
+        halves: under guidance the unconditional one, then the conditional one; else that alone. Each is what
+            `DecoderModel.condition` makes: `added`, then keys and values.
+        guidance_scale: how far to go from the unconditional to the conditional prediction; used where there are both.
     """
 
-    added: Tensor
-    text: TextKeyValues
+    halves: tuple[tuple[Tensor, ...], ...]
     guidance_scale: float
 
     @property
     def guided(self) -> bool:
         """Whether there is an unconditional half."""
-        halves: int = self.added.shape[0]
-        return halves == 2
+        return len(self.halves) == 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Row:
     steps_done: int
     conditioning: Conditioning
     generator: np.random.Generator
-    company: Company[Conditioning, tuple[Tensor, ...]] | None = None
+    company: Company[Conditioning] | None = None
 
     @property
     def done(self) -> bool:
@@ -166,9 +163,5 @@ def _draws(batch: Sequence[Row], real: int) -> npt.NDArray[np.float32]:
 
 def _join(model: DecoderModel, items: Sequence[Conditioning]) -> tuple[Tensor, ...]:
     """What a step takes of a batch: `added`, then keys and values. Guided rows come first."""
-    if len(items) == 1:
-        return (items[0].added, *items[0].text)
-    guided, rows = sum(item.guided for item in items), (1,) * len(items)
-    parts = (part for same in zip(*((item.added, *item.text) for item in items), strict=True) for part in same)
-    joined: tuple[Tensor, ...] = model.join(guided, rows, *parts)
-    return joined
+    unconditional = [item.halves[0] for item in items if item.guided]
+    return joined(model.join, [*unconditional, *(item.halves[-1] for item in items)])

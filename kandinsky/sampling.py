@@ -11,7 +11,6 @@ from mindspore import Tensor, nn, ops
 from kandinsky.networks.movq import Movq
 from kandinsky.networks.prior_transformer import PriorTransformer
 from kandinsky.networks.unet import UNet
-from kandinsky.networks.unet_blocks import TextKeyValues
 from kandinsky.schedulers.step import advance
 
 
@@ -105,50 +104,36 @@ class DecoderStep(nn.Cell):
 
 
 class Joiner(nn.Cell):
-    """What steers several jobs, as a step takes it: the unconditional halves of the guided ones, then all conditional.
+    """What steers several evaluations, as a step takes it.
 
-    Compiled, because slicing and joining every layer's keys and values one operator at a time takes as long as a step
-    of a small network.
+    Compiled, because joining every layer's keys and values one operator at a time takes as long as a step of a small
+    network.
 
     Args of a call:
-        guided: how many of the jobs are under guidance. They come first.
-        rows: of each job.
-        parts: the first tensor of each job, then the second of each, and so on; each (2 · rows, …) under guidance, the
-            unconditional rows first, else (rows, …).
+        evaluations: how many there are.
+        parts: the first tensor of each evaluation, then the second of each, and so on; each (1, …).
 
     Returns:
-        Each tensor of all jobs, (g + r, …).
+        Each tensor of all evaluations, (evaluations, …).
     """
 
-    def construct(self, guided: int, rows: tuple[int, ...], *parts: Tensor) -> tuple[Tensor, ...]:
-        jobs = len(rows)
+    def construct(self, evaluations: int, *parts: Tensor) -> tuple[Tensor, ...]:
         joined: tuple[Tensor, ...] = ()
-        for first in range(0, len(parts), jobs):
-            unconditional: tuple[Tensor, ...] = ()
-            conditional: tuple[Tensor, ...] = ()
-            for job in range(jobs):
-                part = parts[first + job]
-                if job < guided:
-                    # Indexing a graph's input takes ten times as long as splitting it (MindSpore 2.10, CPU).
-                    halves = ops.split(part, rows[job], 0)
-                    unconditional = (*unconditional, halves[0])
-                    part = halves[1]
-                conditional = (*conditional, part)
-            joined = (*joined, ops.cat(unconditional + conditional, 0))
+        for first in range(0, len(parts), evaluations):
+            joined = (*joined, ops.cat(parts[first : first + evaluations], 0))
         return joined
 
 
 class Conditioner(nn.Cell):
-    """`UNet.condition` as a cell."""
+    """`UNet.condition` as a cell, with one flat result: `added`, then keys and values."""
 
     def __init__(self, unet: UNet) -> None:
         super().__init__()
         self.unet = unet
 
-    def construct(
-        self, text_hidden_states: Tensor, text_embeds: Tensor, image_embeds: Tensor
-    ) -> tuple[Tensor, TextKeyValues]:
-        return self.unet.condition(text_hidden_states, text_embeds, image_embeds)
+    def construct(self, text_hidden_states: Tensor, text_embeds: Tensor, image_embeds: Tensor) -> tuple[Tensor, ...]:
+        added, text = self.unet.condition(text_hidden_states, text_embeds, image_embeds)
+        return (added, *text)
 
 
 class PictureEncoder(nn.Cell):

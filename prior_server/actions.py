@@ -114,4 +114,4 @@ def _texts_of(request: PriorInput) -> list[str]:
 
 def _conditioning(content: str, values: Values, texts: dict[str, PriorTexts]) -> PriorConditioning:
     rows = texts_of(content, values.negative_prompt, values.guidance_scale)
-    return PriorConditioning(PriorTexts.join([texts[text] for text in rows]), values.rows, values.guidance_scale)
+    return PriorConditioning(tuple(texts[text] for text in rows), values.rows, values.guidance_scale)

@@ -46,9 +46,9 @@ def xlm_roberta(models: Models, given: Given) -> dict[str, Tensor]:
 def unet(models: Models, given: Given) -> dict[str, Tensor]:
     network = models.decoder.unet.network
     texts = (given["encoder_hidden_states"], given["text_embeds"], given["image_embeds"])
-    added, text = _run(models, Conditioner(network))(*texts)
+    added, *text = _run(models, Conditioner(network))(*texts)
     timesteps = given["timestep"].astype(np.float32)
-    return {"output": _run(models, network)(given["sample"], timesteps, added, text)}
+    return {"output": _run(models, network)(given["sample"], timesteps, added, tuple(text))}
 
 
 def movq(models: Models, given: Given) -> dict[str, Tensor]:

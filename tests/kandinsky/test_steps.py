@@ -27,13 +27,10 @@ def row_of(models: Models, guidance_scale: float) -> Row:
 
 def predictions(models: Models, row: Row) -> Array:
     """The UNet's outputs for a row: unconditional first where there is guidance."""
-    halves = row.conditioning.added.shape[0]
-    sample = Tensor(np.repeat(row.latents.asnumpy(), halves, 0))
-    timesteps = Tensor(np.full(halves, row.schedule.timesteps[row.steps_done], np.float32))
-    output: Array = models.decoder.unet.network(
-        sample, timesteps, row.conditioning.added, row.conditioning.text
-    ).asnumpy()
-    return output
+    timesteps = Tensor(row.schedule.timesteps[row.steps_done : row.steps_done + 1].astype(np.float32))
+    unet = models.decoder.unet.network
+    outputs = [unet(row.latents, timesteps, added, tuple(text)).asnumpy() for added, *text in row.conditioning.halves]
+    return np.concatenate(outputs)
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
