@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REFERENCE := .venv-reference/bin/python
+BENCH := .venv-bench/bin/python
 
 # What a stamp stands for is remade when the dependencies change.
 INSTALLED := $(VENV)/.installed
@@ -10,7 +11,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-overhead bench-routing faults faults-short clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-overhead bench-routing bench-serving faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -107,6 +108,13 @@ bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one proc
 bench-routing: $(INSTALLED) ## What routing by queued work is worth (15 minutes, mostly waiting).
 	$(BIN)/python -m benchmarks.routing
 
+$(BENCH):
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --editable ".[worker,bench]"
+
+bench-serving: $(BENCH) ## Serving against mosec, LitServe, BentoML and Ray Serve (gigabytes to install; 20 minutes).
+	$(BENCH) -m benchmarks.serving
+
 faults: $(INSTALLED) ## Kill, hold, restart and overload servers while pictures are asked for (30 minutes).
 	$(BIN)/python -m scripts.faults
 
@@ -114,4 +122,4 @@ faults-short: $(INSTALLED) ## The same in five minutes; judges no times.
 	$(BIN)/python -m scripts.faults --short
 
 clean: ## Remove what the targets made, the environments included.
-	rm -rf $(VENV) .tools .venv-reference out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .tools .venv-bench .venv-reference out .mypy_cache .pytest_cache .ruff_cache
