@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 _READY = re.compile(rb"\S+ ready on (\S+)")
-_START_SECONDS = 120.0
+_START_SECONDS = 240.0
 _END_SECONDS = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
