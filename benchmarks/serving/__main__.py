@@ -28,7 +28,6 @@ from benchmarks.serving.report import Row, machine, print_table, result_lines, v
 from benchmarks.serving.settings import ROOT, SKETCH, Settings
 from benchmarks.serving.system import System
 
-_SETTINGS = Settings(models="demo/checkpoint", sides_px=(64, 128), batch_sizes=(1, 2, 4))
 _MOST_LEVELS_APART = 1
 
 
@@ -40,6 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of both")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="OMP_NUM_THREADS of every process")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS), help="which")
+    parser.add_argument("--peer-workers", type=int, default=1, help="processes with the pipeline, of each peer")
     parser.add_argument("--logs", type=Path, default=ROOT / "out" / "bench-serving", help="folder for servers' logs")
     arguments = parser.parse_args()
     os.chdir(ROOT)
@@ -56,14 +56,15 @@ async def _until_told(arguments: argparse.Namespace) -> None:
 
 async def _run(arguments: argparse.Namespace) -> None:
     image = SKETCH.read_bytes()
+    settings = _settings(arguments)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        variables = environment(_SETTINGS, arguments.threads, folder)
+        variables = environment(settings, arguments.threads, folder)
         alone = await measure_alone(variables, arguments.logs / "alone.log")
         for side_px, (rest_seconds, step_seconds) in alone.seconds.items():
             print(f"alone, {side_px} px: {rest_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
-        mixed = loads.mixed_trace(_SETTINGS, arguments.requests, alone, arguments.seed, image)
-        crowd = loads.crowd(_SETTINGS, arguments.at_once, alone, arguments.seed, image)
-        warm_up = loads.warm_up(_SETTINGS, image)
+        mixed = loads.mixed_trace(settings, arguments.requests, alone, arguments.seed, image)
+        crowd = loads.crowd(settings, arguments.at_once, alone, arguments.seed, image)
+        warm_up = loads.warm_up(settings, image)
         measured = {}
         for system in _systems(arguments, variables, warm_up[0][0]):
             measured[system.name] = await measure(system, warm_up, mixed, crowd)
@@ -71,10 +72,14 @@ async def _run(arguments: argparse.Namespace) -> None:
     _report(arguments, alone, _rows(measured, mixed, crowd))
 
 
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return Settings("demo/checkpoint", sides_px=(64, 128), batch_sizes=(1, 2, 4), workers=arguments.peer_workers)
+
+
 def _systems(arguments: argparse.Namespace, variables: Mapping[str, str], probe: Job) -> Sequence[System]:
     """Ours first."""
     return [
-        Ours(_SETTINGS, variables, arguments.logs),
+        Ours(_settings(arguments), variables, arguments.logs),
         *(HttpPeer(name, PEERS[name], variables, arguments.logs / f"{name}.log", probe) for name in arguments.peers),
     ]
 
@@ -102,7 +107,7 @@ def _report(arguments: argparse.Namespace, alone: Alone, rows: Mapping[str, Row]
     record = {
         **machine(),
         "versions": versions([PEERS[name].package for name in arguments.peers]),
-        "config": {**asdict(_SETTINGS), "load": loads.LOAD, **config},
+        "config": {**asdict(_settings(arguments)), "load": loads.LOAD, **config},
         "alone_seconds": dict(alone.seconds),
         "results": {name: asdict(row) for name, row in rows.items()},
     }

@@ -20,11 +20,13 @@ class Settings:
         models: folder with prior/ and decoder/.
         sides_px: width and height of the pictures.
         batch_sizes: ascending; the last is the largest batch that a dynamic batcher hands over.
+        workers: of a peer, each a process with the whole pipeline.
     """
 
     models: str
     sides_px: tuple[int, ...]
     batch_sizes: tuple[int, ...]
+    workers: int = 1
 
     @property
     def prior(self) -> Path:
@@ -49,4 +51,4 @@ class Settings:
     def from_environment(cls) -> Self:
         """What this process was told."""
         fields = json.loads(os.environ[_VARIABLE])
-        return cls(fields["models"], tuple(fields["sides_px"]), tuple(fields["batch_sizes"]))
+        return cls(fields["models"], tuple(fields["sides_px"]), tuple(fields["batch_sizes"]), fields["workers"])

@@ -1,4 +1,4 @@
-"""BentoML: one worker process, adaptive batching. The window adapts; its limit is above the longest wait.
+"""BentoML: worker processes, adaptive batching. The window adapts; its limit is above the longest wait.
 
 A request that has waited for max_latency_ms is refused, so its documentation says to raise it where the work is long.
 """
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from benchmarks.serving.job import Job
 from benchmarks.serving.settings import Settings
 
+_SETTINGS = Settings.from_environment()
 _REQUEST_SECONDS = 600
 
 
@@ -26,18 +27,18 @@ class Input(BaseModel):
     image_base64: str
 
 
-@bentoml.service(workers=1, traffic={"timeout": _REQUEST_SECONDS})
+@bentoml.service(workers=_SETTINGS.workers, traffic={"timeout": _REQUEST_SECONDS})
 class Kandinsky:
     """The pipeline."""
 
     def __init__(self) -> None:
         from benchmarks.serving.predictor import Predictor  # only here: no other process needs MindSpore
 
-        self._predictor = Predictor(Settings.from_environment())
+        self._predictor = Predictor(_SETTINGS)
 
     @bentoml.api(
         batchable=True,
-        max_batch_size=Settings.from_environment().largest_batch,
+        max_batch_size=_SETTINGS.largest_batch,
         max_latency_ms=1000 * _REQUEST_SECONDS,
     )
     def pictures(self, jobs: list[Input]) -> list[str]:

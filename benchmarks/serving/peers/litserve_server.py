@@ -1,4 +1,4 @@
-"""LitServe: one worker process behind FastAPI. Batch window: that of its documentation."""
+"""LitServe: worker processes behind FastAPI. Batch window: that of its documentation."""
 
 import sys
 
@@ -45,8 +45,9 @@ class Kandinsky(litserve.LitAPI):
 
 def main() -> None:
     """Serves at the port that is the first argument."""
-    api = Kandinsky(max_batch_size=Settings.from_environment().largest_batch, batch_timeout=_WINDOW_SECONDS)
-    server = litserve.LitServer(api, accelerator="cpu", timeout=_REQUEST_SECONDS)
+    settings = Settings.from_environment()
+    api = Kandinsky(max_batch_size=settings.largest_batch, batch_timeout=_WINDOW_SECONDS)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=settings.workers, timeout=_REQUEST_SECONDS)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning")
 
 

@@ -1,4 +1,4 @@
-"""mosec: one worker process behind its server in Rust. Batch window: that of its examples."""
+"""mosec: worker processes behind its server in Rust. Batch window: that of its examples."""
 
 from mosec import Server, Worker
 
@@ -29,11 +29,12 @@ class Kandinsky(Worker):
 
 def main() -> None:
     """Serves; mosec reads --address, --port and --timeout itself."""
+    settings = Settings.from_environment()
     server = Server()
     server.append_worker(
         Kandinsky,
-        num=1,
-        max_batch_size=Settings.from_environment().largest_batch,
+        num=settings.workers,
+        max_batch_size=settings.largest_batch,
         max_wait_time=_WINDOW_MS,
     )
     server.run()

@@ -1,4 +1,4 @@
-"""Ray Serve: one replica behind its proxy. Batch window: the decorator's default."""
+"""Ray Serve: replicas behind its proxy. Batch window: the decorator's default."""
 
 import asyncio
 import signal
@@ -15,24 +15,25 @@ from benchmarks.serving.settings import Settings
 
 _WINDOW_SECONDS = 0.01
 _MOST_AT_ONCE = 1000
+_SETTINGS = Settings.from_environment()
 _REQUEST_SECONDS = 600
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=_MOST_AT_ONCE)
+@serve.deployment(num_replicas=_SETTINGS.workers, max_ongoing_requests=_MOST_AT_ONCE)
 class Kandinsky:
     """The pipeline."""
 
     def __init__(self) -> None:
         from benchmarks.serving.predictor import Predictor  # only here: no other process needs MindSpore
 
-        self._predictor = Predictor(Settings.from_environment())
+        self._predictor = Predictor(_SETTINGS)
 
     async def __call__(self, request: Request) -> Response:
         """A request."""
         job = Job.from_json(await request.json())
         return Response(await self._picture(job), media_type="image/png")
 
-    @serve.batch(max_batch_size=Settings.from_environment().largest_batch, batch_wait_timeout_s=_WINDOW_SECONDS)
+    @serve.batch(max_batch_size=_SETTINGS.largest_batch, batch_wait_timeout_s=_WINDOW_SECONDS)
     async def _picture(self, jobs: list[Job]) -> list[bytes]:
         return await asyncio.to_thread(self._predictor.pictures, jobs)
 
