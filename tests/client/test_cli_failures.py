@@ -125,11 +125,13 @@ def test_a_wrong_flag_is_exit_code_2_and_one_line(
     assert error.count("\n") == 1
 
 
-def test_a_reader_that_left_is_no_traceback(server: str, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_left_is_no_traceback(server: str, environment: dict[str, str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "kandinsky_client.cli", "info", "--server", server]
-    result = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    env = {**environment, "PYTHONUNBUFFERED": unbuffered}
+    result = subprocess.run(command, env=env, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (result.returncode, result.stderr) == (1, "")
 

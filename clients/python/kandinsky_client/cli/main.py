@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     prog = f"kandinsky {arguments.command}"
     try:
         module = import_module(f"kandinsky_client.cli.{arguments.command.replace('-', '_')}")
-        return int(module.run(arguments.arguments))
+        code = int(module.run(arguments.arguments))
+        sys.stdout.flush()  # here, where it may fail
+        return code
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return failures.INTERRUPTED
