@@ -133,6 +133,13 @@ def test_a_request_that_was_refused_is_not_sent_again(call: Caller, service: Fak
     assert len(service.requests) == 1
 
 
+def test_a_call_that_a_closing_server_never_looked_at_is_sent_again(call: Caller, service: FakeImageService) -> None:
+    # gRPC resets the streams that a closing server has not taken yet: CANCELLED, without a word.
+    service.failures.append(failure(grpc.StatusCode.CANCELLED, message=""))
+    call.with_options(retry=QUICK)("img2img", picture_file(), "p")
+    assert len(service.requests) == 2
+
+
 def test_a_busy_server_is_waited_for_on_request(call: Caller, service: FakeImageService) -> None:
     service.failures.append(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL", retry_after_seconds=0.001))
     call.with_options(retry=PERSISTENT)("img2img", picture_file(), "p")

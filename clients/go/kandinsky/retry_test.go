@@ -112,6 +112,15 @@ func TestAFullServerIsWaitedForOnlyIfAsked(t *testing.T) {
 	}
 }
 
+func TestACallThatAClosingServerNeverLookedAtIsRepeated(t *testing.T) {
+	if _, again := (&retries{}).next(&Error{Code: codes.Canceled}, 0); !again {
+		t.Error("gives up")
+	}
+	if _, again := (&retries{}).next(&Error{Code: codes.Canceled, Reason: "CANCELLED_BY_ID"}, 0); again {
+		t.Error("repeats what somebody cancelled")
+	}
+}
+
 func TestNoPauseGoesBeyondTheDeadline(t *testing.T) {
 	fake := &fakeGateway{failures: []error{failure(codes.Unavailable, comeBackIn(20*time.Second))}}
 	client := connect(t, Config{Servers: []string{serve(t, fake)}, Timeout: 10 * time.Second})

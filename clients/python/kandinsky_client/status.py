@@ -33,7 +33,11 @@ def error_of(failure: grpc.RpcError) -> KandinskyClientError:
     call = _as_call(failure)
     code = call.code()
     details = _details(call)
-    error = _class_of(code, details)(call.details() or code.name, details)
+    if code is grpc.StatusCode.CANCELLED and not details.reason and not call.details():
+        # Nobody here cancelled it, for gRPC would say so: a server that was just closing never looked at the call.
+        error: KandinskyClientError = errors.UnavailableError("the server closed before it took the call", details)
+    else:
+        error = _class_of(code, details)(call.details() or code.name, details)
     error.__cause__ = failure
     return error
 
