@@ -8,7 +8,6 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,7 +23,7 @@ namespace {
 // Threads that share numbered tasks. They sleep between two calls: OpenMP's spin, and take the cores from MindSpore's.
 class Crew {
  public:
-  Crew() : size_(Cores()) {
+  explicit Crew(int64_t size) : size_(size) {
     for (int64_t i = 1; i < size_; ++i) std::thread([this] { Serve(); }).detach();
   }
 
@@ -76,13 +75,6 @@ class Crew {
     }
   }
 
-  // OMP_NUM_THREADS, by which containers are told how much of a machine is theirs; else all cores.
-  static int64_t Cores() {
-    const char* told = std::getenv("OMP_NUM_THREADS");
-    const int64_t cores = told == nullptr ? 0 : std::atoll(told);
-    return cores > 0 ? cores : std::max(1u, std::thread::hardware_concurrency());
-  }
-
   const int64_t size_;
   std::mutex calls_, mutex_;
   std::condition_variable wake_;
@@ -90,9 +82,11 @@ class Crew {
   int64_t generation_ = 0;
 };
 
+std::atomic<int64_t> threads{1};
+
 // Never destroyed: its threads sleep until the process ends.
 Crew& TheCrew() {
-  static Crew* crew = new Crew;
+  static Crew* crew = new Crew(threads);
   return *crew;
 }
 
@@ -192,6 +186,9 @@ int64_t Elements(const int64_t* shape, int first, int last) {
 
 }  // namespace
 
+// How many threads the operators share. Called by ctypes, before the first operator.
+extern "C" void SetThreads(int64_t count) { threads = count; }
+
 // Group norm, with a scale and a shift of each row and channel after it, and SiLU last.
 //
 // Inputs: x (b, c, ...), weight (c), bias (c), scale (b, c), shift (b, c), settings (3): groups, epsilon, SiLU or not.
@@ -232,24 +229,52 @@ constexpr int kRows = 6;      // of what registers hold: queries, or output chan
 constexpr int kColumns = 64;  // four vectors: keys, or tiles
 constexpr int kVectors = kColumns / kLanes;
 
-// What registers hold: out (6, 64) = a (6, depth) times b, packed as (depth, 64). a's rows and columns are strides apart.
-inline void Product(const float* a, int64_t row_stride, int64_t column_stride, const float* b, int64_t depth, float* out) {
-  Vector sums[kRows][kVectors] = {};
-  for (int64_t k = 0; k < depth; ++k) {
-    Vector columns[kVectors];
+// Six rows of a matrix, any of them repeated.
+struct Rows {
+  const float* at[kRows];
+
+  // Rows of a stride, the last of them again where there are fewer than six.
+  Rows(const float* first, int64_t stride, int64_t count = kRows) {
+    for (int64_t row = 0; row < kRows; ++row) at[row] = first + std::min(row, count - 1) * stride;
+  }
+};
+
+// What registers hold: out (6, 64) = a (6, depth) times b (depth, 64), of whose columns only so many vectors count.
+// a's columns are a stride apart. With add, the product is added to what out holds.
+template <int vectors>
+void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth, float* out, bool add) {
+  Vector sums[kRows][vectors] = {};
+  if (add)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) columns[v] = Load(b + k * kColumns + v * kLanes);
+    for (int row = 0; row < kRows; ++row)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sums[row][v] = Load(out + row * kColumns + v * kLanes);
+  for (int64_t k = 0; k < depth; ++k) {
+    Vector columns[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) columns[v] = Load(b + k * kColumns + v * kLanes);
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; ++row) {
-      const float factor = a[row * row_stride + k * column_stride];
+      const float factor = a.at[row][k * column_stride];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[row][v] += factor * columns[v];
+      for (int v = 0; v < vectors; ++v) sums[row][v] += factor * columns[v];
     }
   }
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) Store(out + row * kColumns + v * kLanes, sums[row][v]);
+    for (int v = 0; v < vectors; ++v) Store(out + row * kColumns + v * kLanes, sums[row][v]);
+}
+
+// Product, with as many vectors as so many columns take.
+void Multiply(const Rows& a, int64_t column_stride, const float* b, int64_t depth, int64_t columns, float* out,
+              bool add) {
+  switch ((columns + kLanes - 1) / kLanes) {
+    case 1: return Product<1>(a, column_stride, b, depth, out, add);
+    case 2: return Product<2>(a, column_stride, b, depth, out, add);
+    case 3: return Product<3>(a, column_stride, b, depth, out, add);
+    default: return Product<kVectors>(a, column_stride, b, depth, out, add);
+  }
 }
 
 // out (6, d) += weights (6, 64) times values (64, d, of stride), for 64 columns of d at a time.
@@ -372,7 +397,7 @@ extern "C" int Attention(int nparam, void** params, int*, int64_t** shapes, cons
       Softmax softmax(d);
       for (int64_t block = 0; block < blocks; ++block) {
         const int64_t start = block * kColumns;
-        Product(rows.data(), d, 1, packed.data() + block * d * kColumns, d, logits);
+        Product<kVectors>(Rows(rows.data(), d), 1, packed.data() + block * d * kColumns, d, logits, false);
         softmax.Add(logits, std::min<int64_t>(kColumns, m - start), value + (row * m + start) * width + head * d, width);
       }
       softmax.Write(out + (row * n + q) * width + head * d, width, std::min<int64_t>(kRows, n - q));
@@ -466,7 +491,10 @@ void WriteChannel(const float* m, int64_t channel, int64_t padded_channels, int6
   }
 }
 
-// Memory that a thread keeps between calls: fresh memory costs a page fault for every 4 KiB.
+// Memory that a thread keeps between calls, for each use its own: fresh memory costs a page fault for every 4 KiB.
+enum class Use { kCall, kTask };
+
+template <Use use>
 float* Scratch(int64_t floats) {
   static thread_local std::unique_ptr<float[]> memory;
   static thread_local int64_t size = 0;
@@ -494,7 +522,7 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
   const Map map{shapes[0][0], h, w, (h + kTile - 1) / kTile, (w + kTile - 1) / kTile};
   const int64_t padded_size = (map.across * kTile + 2) * (map.down * kTile + 2);
   const int64_t input_size = kPoints * map.blocks() * c_in * kTiles;
-  float* v = Scratch(input_size + kPoints * map.blocks() * groups * kOut * kTiles);
+  float* v = Scratch<Use::kCall>(input_size + kPoints * map.blocks() * groups * kOut * kTiles);
   float* m = v + input_size;
   ForRanges(c_in, [&](int64_t first, int64_t last) {
     const std::unique_ptr<float[]> padded(new float[padded_size]);
@@ -504,13 +532,112 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
     for (int64_t task = first; task < last; ++task) {
       const int64_t block = task / groups, group = task % groups;
       // The weights are packed as (c_in, 6).
-      Product(weights + (block / map.blocks() * groups + group) * c_in * kOut, 1, kOut, v + block * c_in * kTiles, c_in,
-           m + task * kOut * kTiles);
+      const float* own = weights + (block / map.blocks() * groups + group) * c_in * kOut;
+      const int64_t tiles = std::min<int64_t>(kTiles, map.tiles() - block % map.blocks() * kTiles);
+      Multiply(Rows(own, 1), kOut, v + block * c_in * kTiles, c_in, tiles, m + task * kOut * kTiles, false);
     }
   });
   ForRanges(c_out, [&](int64_t first, int64_t last) {
     for (int64_t channel = first; channel < last; ++channel)
       WriteChannel(m, channel, groups * kOut, c_out, map, bias[channel], y);
+  });
+  return 0;
+}
+
+namespace {
+
+// A convolution of stride 1 that keeps the size, over pictures with their padding around them.
+struct Window {
+  int64_t c_in, kernel, h, w;
+
+  int64_t padding() const { return (kernel - 1) / 2; }
+  int64_t height() const { return h + 2 * padding(); }
+  int64_t width() const { return w + 2 * padding(); }
+  int64_t area() const { return height() * width(); }
+  int64_t depth() const { return c_in * kernel * kernel; }
+};
+
+// The pictures, (b * c, h, w), with zeros around each.
+void Pad(const float* x, int64_t count, const Window& window, float* to) {
+  ForRanges(count, [&](int64_t first, int64_t last) {
+    std::fill(to + first * window.area(), to + last * window.area(), 0.0f);
+    for (int64_t i = first; i < last; ++i)
+      for (int64_t row = 0; row < window.h; ++row)
+        std::copy_n(x + (i * window.h + row) * window.w, window.w,
+                    to + i * window.area() + (row + window.padding()) * window.width() + window.padding());
+  });
+}
+
+// Pixels of the result that are computed together, and where the window's first corner and the result are for each.
+struct Pixels {
+  int64_t count;
+  int32_t corner[kColumns];
+  int64_t out[kColumns];
+
+  Pixels(int64_t first, int64_t all, const Window& window, int64_t c_out) : count(std::min<int64_t>(kColumns, all - first)) {
+    const int64_t area = window.h * window.w;
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const int64_t pixel = std::min(first + j, all - 1), row = pixel / area, y = pixel % area / window.w;
+      corner[j] = static_cast<int32_t>(row * window.c_in * window.area() + y * window.width() + pixel % window.w);
+      out[j] = row * c_out * area + pixel % area;
+    }
+  }
+};
+
+constexpr int64_t kDepth = 2048;  // of a panel, (2048, 64), that stays in a core's second cache
+
+// What the window's places first ... first + count see at each pixel, (count, 64).
+void FillPanel(const float* padded, const Window& window, const Pixels& pixels, int64_t first, int64_t count,
+               float* panel) {
+  const int64_t places = window.kernel * window.kernel;
+  for (int64_t k = 0; k < count; ++k) {
+    const int64_t channel = (first + k) / places, place = (first + k) % places;
+    const float* from =
+        padded + channel * window.area() + place / window.kernel * window.width() + place % window.kernel;
+    for (int64_t j = 0; j < kColumns; ++j) panel[k * kColumns + j] = from[pixels.corner[j]];
+  }
+}
+
+}  // namespace
+
+// A convolution of stride 1 that keeps the size, as a product of matrices. For small maps, 1 x 1 windows, and weights
+// that are too many to be transformed.
+//
+// Inputs: x (b, c_in, h, w), weights (c_out, c_in, k, k), bias (c_out); k is odd. Output: (b, c_out, h, w).
+extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  if (nparam != 4) return 1;
+  const float* x = static_cast<const float*>(params[0]);
+  const float* weights = static_cast<const float*>(params[1]);
+  const float* bias = static_cast<const float*>(params[2]);
+  float* y = static_cast<float*>(params[3]);
+  const int64_t b = shapes[0][0], c_out = shapes[1][0];
+  const Window window{shapes[0][1], shapes[1][2], shapes[0][2], shapes[0][3]};
+  if (b * window.c_in * window.area() > INT32_MAX) return 2;
+  const float* padded = x;
+  if (window.padding() > 0) {
+    float* copy = Scratch<Use::kCall>(b * window.c_in * window.area());
+    Pad(x, b * window.c_in, window, copy);
+    padded = copy;
+  }
+  const int64_t area = window.h * window.w, all = b * area, depth = window.depth();
+  const int64_t blocks = (all + kColumns - 1) / kColumns, groups = (c_out + kRows - 1) / kRows;
+  // Where there are few pixels, several tasks take different channels of the same ones.
+  const int64_t splits = std::min(groups, (2 * TheCrew().size() + blocks - 1) / blocks);
+  TheCrew().Share(blocks * splits, [&](int64_t task) {
+    const Pixels pixels(task / splits * kColumns, all, window, c_out);
+    const int64_t first = groups * (task % splits) / splits, last = groups * (task % splits + 1) / splits;
+    float* panel = Scratch<Use::kTask>(kDepth * kColumns + (last - first) * kRows * kColumns);
+    float* sums = panel + kDepth * kColumns;
+    for (int64_t start = 0; start < depth; start += kDepth) {
+      const int64_t count = std::min(kDepth, depth - start);
+      FillPanel(padded, window, pixels, start, count, panel);
+      for (int64_t group = first; group < last; ++group)
+        Multiply(Rows(weights + group * kRows * depth + start, depth, c_out - group * kRows), 1, panel, count,
+                 pixels.count, sums + (group - first) * kRows * kColumns, start > 0);
+    }
+    for (int64_t channel = first * kRows; channel < std::min(last * kRows, c_out); ++channel)
+      for (int64_t j = 0; j < pixels.count; ++j)
+        y[pixels.out[j] + channel * area] = sums[(channel - first * kRows) * kColumns + j] + bias[channel];
   });
   return 0;
 }

@@ -75,6 +75,21 @@ def build_library() -> Path | None:
     return library
 
 
+def use_threads(library: Path) -> int:
+    """Give the operators OMP_NUM_THREADS threads, by which containers are told what is theirs, or else all cores.
+
+    Called before the first operator. The operators cannot look for themselves: importing MindSpore sets the variable to
+    1 for all C code of the process. Python's copy of the environment is older.
+
+    Returns:
+        How many they have.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
+    ctypes.CDLL(str(library)).SetThreads(ctypes.c_int64(count))
+    return count
+
+
 def widener() -> Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool] | None:
     """Fills a float32 array from a float16 array in one pass, and tells whether all is finite; both are contiguous.
 
@@ -118,6 +133,24 @@ class PackedConvolution(nn.Cell):
 
     def construct(self, x: Tensor, packed: Tensor, bias: Tensor) -> Tensor:
         return self.operator(x, packed, bias)
+
+
+class DirectConvolution(nn.Cell):
+    """`Kernels.conv2d` in float32 with a bias, where it keeps the size; for what is not worth transforming weights."""
+
+    def __init__(self, library: Path, plain: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.operator = _custom(library, "DirectConvolution", _convolved_shape)
+        self.plain = plain
+
+    def construct(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int, int, int]
+    ) -> Tensor:
+        c_out, c_in, kernel, _ = weight.shape
+        same = stride == 1 and kernel % 2 == 1 and padding == ((kernel - 1) // 2,) * 4
+        if bias is None or not same or x.dtype != ms.float32 or min(c_in, c_out) < _LANES:
+            return self.plain(x, weight, bias, stride, padding)
+        return self.operator(x, weight, bias)
 
 
 class FusedGroupNorm(nn.Cell):
@@ -175,7 +208,7 @@ def _first_shape(first: list[int], *others: list[int]) -> list[int]:  # noqa: AR
     return first
 
 
-def _convolved_shape(x: list[int], packed: list[int], bias: list[int]) -> list[int]:  # noqa: ARG001 - likewise
+def _convolved_shape(x: list[int], weights: list[int], bias: list[int]) -> list[int]:  # noqa: ARG001 - likewise
     return [x[0], bias[0], x[2], x[3]]
 
 

@@ -69,9 +69,11 @@ def with_fast_paths(kernels: Kernels) -> Kernels:
     library = cpu_kernels.build_library()
     if library is None:
         return kernels
+    cpu_kernels.use_threads(library)
     return replace(
         kernels,
         attention=cpu_kernels.BlockedAttention(library, kernels.attention),
+        conv2d=cpu_kernels.DirectConvolution(library, kernels.conv2d),
         group_norm=cpu_kernels.FusedGroupNorm(library, kernels.group_norm),
         packed_conv2d=cpu_kernels.PackedConvolution(library),
     )

@@ -1,6 +1,7 @@
 """The CPU's fast paths compute what the plain operators do, at random shapes, and are left out where they cannot be."""
 
 import logging
+import os
 from pathlib import Path
 
 import mindspore as ms
@@ -14,7 +15,7 @@ from kandinsky.ops import Kernels, use_device, with_fast_paths
 from tests.kandinsky.models import check
 
 # Of the largest magnitude. Winograd's transforms lose a digit against a sum of products.
-CONVOLUTION, NORM, ATTENTION = 3e-5, 2e-6, 1e-5
+CONVOLUTION, PRODUCT, NORM, ATTENTION = 3e-5, 2e-6, 2e-6, 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,19 @@ def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
     check("eager", layers[1](x).asnumpy(), expected, relative=CONVOLUTION)
     if chance % 4 == 0:
         check("compiled", ms.jit(layers[1].construct)(x).asnumpy(), expected, relative=CONVOLUTION)
+
+
+@pytest.mark.parametrize("chance", range(12))
+def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    c_in, c_out = (int(channels) for channels in rng.integers(16, 70, 2))
+    b, h, w = int(rng.integers(1, 4)), int(rng.integers(1, 12)), int(rng.integers(1, 12))
+    kernel = int(rng.choice([1, 3, 5]))
+    x, weight, bias = tensor(rng, b, c_in, h, w), tensor(rng, c_out, c_in, kernel, kernel), tensor(rng, c_out)
+    padding = ((kernel - 1) // 2,) * 4
+    expected = plain.conv2d(x, weight, bias, 1, padding).asnumpy()
+    check("eager", fast.conv2d(x, weight, bias, 1, padding).asnumpy(), expected, relative=PRODUCT)
+    assert fast.conv2d is not plain.conv2d
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -129,6 +143,15 @@ def test_a_source_that_does_not_compile_is_told_and_done_without(
     with caplog.at_level(logging.WARNING):
         assert with_fast_paths(plain) is plain
     assert "cannot be built" in caplog.text
+
+
+def test_the_operators_have_the_threads_they_are_told_or_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = cpu_kernels.build_library()
+    assert library is not None
+    cores = len(os.sched_getaffinity(0))
+    for told, threads in (("3", 3), ("", cores), ("0", cores), ("many", cores)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert cpu_kernels.use_threads(library) == threads
 
 
 def test_a_library_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
