@@ -26,7 +26,6 @@ CODE = grpc.StatusCode
         (failure(CODE.RESOURCE_EXHAUSTED), kc.MessageTooLargeError),
         (failure(CODE.DEADLINE_EXCEEDED, reason="DEADLINE_UNREACHABLE"), kc.DeadlineExceededError),
         (failure(CODE.CANCELLED, reason="CANCELLED_BY_ID"), kc.RequestCancelledError),
-        (failure(CODE.CANCELLED), kc.RequestCancelledError),
         (failure(CODE.UNAUTHENTICATED, reason="BAD_CREDENTIALS"), kc.UnauthenticatedError),
         (failure(CODE.PERMISSION_DENIED, reason="NOT_PERMITTED"), kc.PermissionDeniedError),
         (failure(CODE.INTERNAL, reason="INTERNAL"), kc.InternalError),

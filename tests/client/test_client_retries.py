@@ -134,8 +134,8 @@ def test_a_request_that_was_refused_is_not_sent_again(call: Caller, service: Fak
 
 
 def test_a_call_that_a_closing_server_never_looked_at_is_sent_again(call: Caller, service: FakeImageService) -> None:
-    # gRPC resets the streams that a closing server has not taken yet: CANCELLED, without a word.
-    service.failures.append(failure(grpc.StatusCode.CANCELLED, message=""))
+    # gRPC resets the streams that a closing server has not taken yet: CANCELLED, without a reason.
+    service.failures.append(failure(grpc.StatusCode.CANCELLED, message="CANCELLED"))
     call.with_options(retry=QUICK)("img2img", picture_file(), "p")
     assert len(service.requests) == 2
 

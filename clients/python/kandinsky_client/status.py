@@ -33,11 +33,10 @@ def error_of(failure: grpc.RpcError) -> KandinskyClientError:
     call = _as_call(failure)
     code = call.code()
     details = _details(call)
-    if code is grpc.StatusCode.CANCELLED and not details.reason and not call.details():
-        # Nobody here cancelled it, for gRPC would say so: a server that was just closing never looked at the call.
-        error: KandinskyClientError = errors.UnavailableError("the server closed before it took the call", details)
-    else:
-        error = _class_of(code, details)(call.details() or code.name, details)
+    error = _class_of(code, details)(call.details() or code.name, details)
+    if code is grpc.StatusCode.CANCELLED and not details.reason and call.details() in (None, "", code.name):
+        # Without a word of anybody's, ours or this process's gRPC's: a closing server reset what it had not looked at.
+        error = errors.UnavailableError("the server closed before it answered", details)
     error.__cause__ = failure
     return error
 
