@@ -186,8 +186,9 @@ int64_t Elements(const int64_t* shape, int first, int last) {
 
 }  // namespace
 
-// How many threads the operators share. Called by ctypes, before the first operator.
+// How many threads the operators share. Both are called by ctypes, the first before the first operator.
 extern "C" void SetThreads(int64_t count) { threads = count; }
+extern "C" int64_t Threads() { return TheCrew().size(); }
 
 // Group norm, with a scale and a shift of each row and channel after it, and SiLU last.
 //
@@ -244,11 +245,6 @@ struct Rows {
 template <int vectors>
 void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth, float* out, bool add) {
   Vector sums[kRows][vectors] = {};
-  if (add)
-#pragma GCC unroll 8
-    for (int row = 0; row < kRows; ++row)
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) sums[row][v] = Load(out + row * kColumns + v * kLanes);
   for (int64_t k = 0; k < depth; ++k) {
     Vector columns[vectors];
 #pragma GCC unroll 8
@@ -263,7 +259,10 @@ void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) Store(out + row * kColumns + v * kLanes, sums[row][v]);
+    for (int v = 0; v < vectors; ++v) {
+      float* to = out + row * kColumns + v * kLanes;
+      Store(to, add ? Load(to) + sums[row][v] : sums[row][v]);
+    }
 }
 
 // Product, with as many vectors as so many columns take.
@@ -585,6 +584,7 @@ struct Pixels {
 };
 
 constexpr int64_t kDepth = 2048;  // of a panel, (2048, 64), that stays in a core's second cache
+constexpr int64_t kPartial = 256;  // products that are summed before they are added to the rest: float32 keeps more of them so
 
 // What the window's places first ... first + count see at each pixel, (count, 64).
 void FillPanel(const float* padded, const Window& window, const Pixels& pixels, int64_t first, int64_t count,
@@ -632,8 +632,10 @@ extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shap
       const int64_t count = std::min(kDepth, depth - start);
       FillPanel(padded, window, pixels, start, count, panel);
       for (int64_t group = first; group < last; ++group)
-        Multiply(Rows(weights + group * kRows * depth + start, depth, c_out - group * kRows), 1, panel, count,
-                 pixels.count, sums + (group - first) * kRows * kColumns, start > 0);
+        for (int64_t run = 0; run < count; run += kPartial)
+          Multiply(Rows(weights + group * kRows * depth + start + run, depth, c_out - group * kRows), 1,
+                   panel + run * kColumns, std::min(kPartial, count - run), pixels.count,
+                   sums + (group - first) * kRows * kColumns, start + run > 0);
     }
     for (int64_t channel = first * kRows; channel < std::min(last * kRows, c_out); ++channel)
       for (int64_t j = 0; j < pixels.count; ++j)

@@ -75,19 +75,15 @@ def build_library() -> Path | None:
     return library
 
 
-def use_threads(library: Path) -> int:
+def use_threads(library: Path) -> None:
     """Give the operators OMP_NUM_THREADS threads, by which containers are told what is theirs, or else all cores.
 
     Called before the first operator. The operators cannot look for themselves: importing MindSpore sets the variable to
     1 for all C code of the process. Python's copy of the environment is older.
-
-    Returns:
-        How many they have.
     """
     told = os.environ.get("OMP_NUM_THREADS", "")
     count = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
     ctypes.CDLL(str(library)).SetThreads(ctypes.c_int64(count))
-    return count
 
 
 def widener() -> Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool] | None:
