@@ -73,7 +73,7 @@ func (e *Error) GRPCStatus() *status.Status {
 }
 
 // errorOf reads a failed call, by its status code and google.rpc details,
-// never by its text.
+// never by what its text says.
 func errorOf(err error, header metadata.MD) *Error {
 	told := status.Convert(err)
 	failed := &Error{Code: told.Code(), Message: told.Message(), status: told}
@@ -95,7 +95,17 @@ func errorOf(err error, header metadata.MD) *Error {
 	if ids := header.Get(requestIDKey); len(ids) > 0 {
 		failed.RequestID = ids[0]
 	}
+	if wasReset(failed) {
+		failed.Code, failed.Message, failed.status = codes.Unavailable, "the server closed before it took the call", nil
+	}
 	return failed
+}
+
+// wasReset tells whether a server that was closing dropped the call before any
+// of its code saw it: gRPC then says CANCELLED and no more. A Cancel gives a
+// reason, and grpc-go says what this process told it to do.
+func wasReset(failed *Error) bool {
+	return failed.Code == codes.Canceled && failed.Reason == "" && (failed.Message == "" || failed.Message == "CANCELLED")
 }
 
 // invalid is the error of a field that this client can already tell is wrong,

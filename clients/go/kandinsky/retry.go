@@ -64,11 +64,6 @@ func (p Retry) allows(failed *Error) bool {
 	switch failed.Code {
 	case codes.Unavailable:
 		return true
-	case codes.Canceled:
-		// Not by a Cancel call, which has a reason, and not by the caller,
-		// whose context ends the wait: a server that was just closing never
-		// looked at the call.
-		return failed.Reason == ""
 	case codes.ResourceExhausted:
 		return p.Busy && failed.RetryAfter != nil
 	default:

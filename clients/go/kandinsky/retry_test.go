@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	imagegenv1 "github.com/kandinsky-serving/kandinsky-serving/clients/go/gen/imagegen/v1"
 )
@@ -37,6 +38,19 @@ func TestAStreamIsSentAgainUntilItsFirstEvent(t *testing.T) {
 	}
 	if failed, ok := errors.AsType[*Error](last); !ok || failed.Code != codes.Unavailable {
 		t.Errorf("got %v", last)
+	}
+}
+
+func TestACallThatAClosingServerNeverLookedAtIsSentAgain(t *testing.T) {
+	fake := &fakeGateway{failures: []error{status.Error(codes.Canceled, "CANCELLED")}}
+	client := connect(t, Config{Servers: []string{serve(t, fake)}, Retry: quick})
+	if _, err := client.Img2Img(t.Context(), Img2ImgRequest{Image: anyPNG}); err != nil || fake.calls.Load() != 2 {
+		t.Errorf("%d calls, %v", fake.calls.Load(), err)
+	}
+	once := connect(t, Config{Servers: []string{serve(t, fake)}, Retry: Retry{MaxAttempts: 1}})
+	fake.failures = []error{status.Error(codes.Canceled, "CANCELLED")}
+	if _, err := once.Img2Img(t.Context(), Img2ImgRequest{Image: anyPNG}); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -109,15 +123,6 @@ func TestAFullServerIsWaitedForOnlyIfAsked(t *testing.T) {
 	busy.RetryAfter = nil
 	if _, again := (&retries{policy: Retry{Busy: true}}).next(busy, 0); again {
 		t.Error("waits for a server that names no time")
-	}
-}
-
-func TestACallThatAClosingServerNeverLookedAtIsRepeated(t *testing.T) {
-	if _, again := (&retries{}).next(&Error{Code: codes.Canceled}, 0); !again {
-		t.Error("gives up")
-	}
-	if _, again := (&retries{}).next(&Error{Code: codes.Canceled, Reason: "CANCELLED_BY_ID"}, 0); again {
-		t.Error("repeats what somebody cancelled")
 	}
 }
 

@@ -1,4 +1,4 @@
-"""From what gRPC reports to this library's errors, by status code and google.rpc details, never by text."""
+"""From what gRPC reports to this library's errors, by status code and google.rpc details, never by what a text says."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -33,10 +33,10 @@ def error_of(failure: grpc.RpcError) -> KandinskyClientError:
     call = _as_call(failure)
     code = call.code()
     details = _details(call)
-    error = _class_of(code, details)(call.details() or code.name, details)
-    if code is grpc.StatusCode.CANCELLED and not details.reason and call.details() in (None, "", code.name):
-        # Without a word of anybody's, ours or this process's gRPC's: a closing server reset what it had not looked at.
-        error = errors.UnavailableError("the server closed before it answered", details)
+    if _was_reset(call, details):
+        error: KandinskyClientError = errors.UnavailableError("the server closed before it took the call", details)
+    else:
+        error = _class_of(code, details)(call.details() or code.name, details)
     error.__cause__ = failure
     return error
 
@@ -44,6 +44,15 @@ def error_of(failure: grpc.RpcError) -> KandinskyClientError:
 def _as_call(failure: grpc.RpcError) -> grpc.Call:
     """Every RpcError that a call raises has the methods of a grpc.Call, which its type does not say."""
     return failure  # type: ignore[return-value]
+
+
+def _was_reset(call: grpc.Call, details: ErrorDetails) -> bool:
+    """Whether a server that was closing dropped the call before any of its code saw it.
+
+    gRPC then says CANCELLED and no more. A Cancel gives a reason, and gRPC in this process says what it was told to do.
+    """
+    code = call.code()
+    return code is grpc.StatusCode.CANCELLED and not details.reason and call.details() in (None, "", code.name)
 
 
 def _class_of(code: grpc.StatusCode, details: ErrorDetails) -> type[KandinskyClientError]:
