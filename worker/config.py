@@ -29,8 +29,8 @@ class WorkerConfig(ServerConfig):
     max_image_bytes: int = flag("Largest input picture file.", default=32 * 2**20, minimum=1)
     max_image_pixels: int = flag("Largest input picture, width × height.", default=40_000_000, minimum=1)
     batch_sizes: tuple[int, ...] = flag(
-        "Rows that steps are compiled for, ascending, 1 the first. None: 1 on a CPU, which gains nothing from company, "
-        "and 1,2,4 on an NPU.",
+        "Rows that steps are compiled for, ascending, 1 the first. None: 1 on a CPU, where networks of full size gain "
+        "nothing from company, and 1,2,4 on an NPU.",
         default=(),
         minimum=1,
     )

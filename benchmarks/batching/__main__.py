@@ -20,7 +20,7 @@ from benchmarks.batching.trace import Arrival, poisson_trace
 from serving.batching.work import Shape
 
 if TYPE_CHECKING:
-    from benchmarks.batching.alone import Alone
+    from benchmarks.alone import Alone
     from benchmarks.batching.busy import Busy
     from benchmarks.batching.real import Decoder
     from decoder_server.engine import DecoderEngine
@@ -75,9 +75,8 @@ async def _run(model: Path, jobs: int, seed: int) -> None:
 
 
 async def _prepared(path: Path) -> _Bench:
-    from benchmarks.batching.alone import measure_alone
     from benchmarks.batching.busy import Busy
-    from benchmarks.batching.real import Decoder
+    from benchmarks.batching.real import Decoder, measure_alone
     from decoder_server.actions import DecoderActions
     from decoder_server.sizes import limits_of
     from decoder_server.warm_up import warm_up
@@ -97,8 +96,8 @@ async def _prepared(path: Path) -> _Bench:
     engine.ready()
     decoder = Decoder(model, actions, device, _SIZES)
     alone = await measure_alone(decoder, shapes)
-    for shape, (ends_seconds, step_seconds) in alone.seconds.items():
-        print(f"alone, {shape.width_px} px: {ends_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
+    for shape, (rest_seconds, step_seconds) in alone.seconds.items():
+        print(f"alone, {shape.width_px} px: {rest_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
     return _Bench(decoder, alone, engine, busy)
 
 

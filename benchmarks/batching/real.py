@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from benchmarks.alone import FEW_STEPS, MANY_STEPS, ROUNDS, Alone
 from benchmarks.batching.trace import Arrival
 from decoder_server.actions import DecoderActions, DecoderInput, DecoderState
 from decoder_server.engine import DecoderEngine
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import ResizeMode
 from kandinsky.img2img import Img2ImgRequest
-from serving.batching.work import Request, Stage
+from serving.batching.work import Request, Shape, Stage
 from serving.device_thread import DeviceThread
 
 GUIDANCE_SCALE = 4.0
@@ -49,6 +50,16 @@ class Waits:
 
     def stepped(self, index: int, state: DecoderState) -> None:
         """Nobody is told."""
+
+
+async def measure_alone(decoder: Decoder, shapes: Sequence[Shape]) -> Alone:
+    """What requests take by themselves."""
+    taken: dict[Shape, tuple[list[float], list[float]]] = {shape: ([], []) for shape in shapes}
+    for _ in range(ROUNDS):
+        for shape, rounds in taken.items():
+            for steps, seconds in zip((FEW_STEPS, MANY_STEPS), rounds, strict=True):
+                seconds += await one_at_a_time(decoder, [Arrival(0.0, shape, steps, 1.0, 0)])
+    return Alone.from_rounds(taken)
 
 
 async def one_at_a_time(decoder: Decoder, arrivals: Sequence[Arrival]) -> list[float]:

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.alone import Alone
 from benchmarks.serving import loads
-from benchmarks.serving.alone import Alone, measure_alone
+from benchmarks.serving.alone import measure_alone
 from benchmarks.serving.comparing import levels_apart
 from benchmarks.serving.environment import environment
 from benchmarks.serving.http_peer import HttpPeer
@@ -60,8 +61,8 @@ async def _run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         variables = environment(settings, arguments.threads, folder)
         alone = await measure_alone(variables, arguments.logs / "alone.log")
-        for side_px, (rest_seconds, step_seconds) in alone.seconds.items():
-            print(f"alone, {side_px} px: {rest_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
+        for shape, (rest_seconds, step_seconds) in alone.seconds.items():
+            print(f"alone, {shape.width_px} px: {rest_seconds:.3f} s and {step_seconds:.4f} s a step", flush=True)
         mixed = loads.mixed_trace(settings, arguments.requests, alone, arguments.seed, image)
         crowd = loads.crowd(settings, arguments.at_once, alone, arguments.seed, image)
         warm_up = loads.warm_up(settings, image)
@@ -108,7 +109,7 @@ def _report(arguments: argparse.Namespace, alone: Alone, rows: Mapping[str, Row]
         **machine(),
         "versions": versions([PEERS[name].package for name in arguments.peers]),
         "config": {**asdict(_settings(arguments)), "load": loads.LOAD, **config},
-        "alone_seconds": dict(alone.seconds),
+        "alone_seconds": {shape.width_px: pair for shape, pair in alone.seconds.items()},
         "results": {name: asdict(row) for name, row in rows.items()},
     }
     print(json.dumps(record))

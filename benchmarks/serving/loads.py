@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from benchmarks.alone import Alone
 from benchmarks.batching.trace import Arrival, poisson_trace
-from benchmarks.serving.alone import Alone
 from benchmarks.serving.job import Job, job, jobs_of
 from benchmarks.serving.settings import Settings
 from serving.batching.work import Shape

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from benchmarks.alone import Alone
 from benchmarks.batching.figures import Figures
 from benchmarks.serving import loads
-from benchmarks.serving.alone import Alone
 from benchmarks.serving.comparing import levels_apart
 from benchmarks.serving.grouping import by_side, compiled_size
 from benchmarks.serving.job import Job, job
@@ -20,9 +20,10 @@ from benchmarks.serving.measuring import summed_up
 from benchmarks.serving.memory import pss_bytes
 from benchmarks.serving.report import Row, result_lines
 from benchmarks.serving.settings import Settings
+from serving.batching.work import Shape
 
 SETTINGS = Settings("demo/checkpoint", (64, 128), (1, 2, 4))
-ALONE = Alone({64: (0.2, 0.01), 128: (0.3, 0.04)})
+ALONE = Alone({Shape(64, 64): (0.2, 0.01), Shape(128, 128): (0.3, 0.04)})
 
 
 def jobs(*sides_px: int) -> list[Job]:
@@ -62,9 +63,10 @@ def test_a_group_is_filled_up_to_a_compiled_batch() -> None:
     assert [compiled_size(count, (1, 2, 4)) for count in (1, 2, 3, 4)] == [1, 2, 4, 4]
 
 
-def test_time_alone_is_a_line_in_the_steps() -> None:
-    alone = Alone.from_medians({64: (0.25, 0.65)})  # of 5 and of 45 steps
-    assert alone.seconds[64] == pytest.approx((0.2, 0.01))
+def test_time_alone_is_a_line_in_the_steps_through_medians_without_the_cold_round() -> None:
+    side = Shape(64, 64)
+    alone = Alone.from_rounds({side: ([9.0, 0.24, 0.25, 0.95], [9.0, 0.65, 0.6, 0.7])})  # with 5 and with 45 steps
+    assert alone.seconds[side] == pytest.approx((0.2, 0.01))
 
 
 def test_the_mixed_trace_has_the_load_and_no_prompt_comes_twice() -> None:
