@@ -3,7 +3,6 @@
 from functools import cache
 from pathlib import Path
 
-import mindspore as ms
 import pytest
 
 from kandinsky.decoder_model import DecoderModel, load_decoder
@@ -12,12 +11,6 @@ from kandinsky.ops import use_device
 
 _ROOT = Path(__file__).parents[2]
 _CHECKPOINTS = {"demo": _ROOT / "demo" / "checkpoint", "reference": _ROOT / "tests" / "reference" / "tiny"}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def operators_of_the_main_thread() -> None:
-    """Without a launching thread small operators run many times faster on two cores."""
-    ms.runtime.launch_blocking()
 
 
 @cache

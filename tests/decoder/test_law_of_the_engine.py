@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import mindspore as ms
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -94,9 +93,6 @@ def in_an_engine(
     model: DecoderModel, body: Callable[[Serve], Awaitable[list[Made]]], sizes: tuple[int, ...] = SIZES
 ) -> list[Made]:
     """What the body's requests become in an engine for which company costs nothing, so that it merges what it may."""
-
-    # Asked for here and not only once a session, for who ran before in this process may have undone it.
-    ms.runtime.launch_blocking()
 
     async def run() -> list[Made]:
         device = DeviceThread()

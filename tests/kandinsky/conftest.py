@@ -2,7 +2,6 @@
 
 from functools import cache
 
-import mindspore as ms
 import pytest
 
 from kandinsky.decoder_model import load_decoder
@@ -10,12 +9,6 @@ from kandinsky.loading import Runtime
 from kandinsky.ops import Kernels, use_device, with_fast_paths
 from kandinsky.prior_model import load_prior
 from tests.kandinsky.models import CHECKPOINTS, Load, Models, Reference
-
-
-@pytest.fixture(scope="session", autouse=True)
-def blocking_launch() -> None:
-    """Without a launching thread small operators run many times faster on two cores, and errors name their place."""
-    ms.runtime.launch_blocking()
 
 
 @pytest.fixture(scope="session")
