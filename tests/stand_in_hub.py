@@ -35,6 +35,10 @@ class StandInHub(ThreadingHTTPServer):
         cut: a file of which the connection ends after half.
     """
 
+    # huggingface_hub connects from many threads at once: beyond a queue of five, which is the default, connections are
+    # dropped, and tried again only after a second or more.
+    request_queue_size = 128
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.revisions = {MAIN: dict(FILES), PINNED: {**FILES, "unet/config.json": b'{"pinned": true}'}}
