@@ -12,7 +12,7 @@ from mindspore import nn
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
-from kandinsky.networks.layers import Conv2d
+from kandinsky.networks.layers import Conv2d, Linear
 from kandinsky.ops import Kernels
 from kandinsky.tokenizers import Tokens
 
@@ -106,7 +106,7 @@ class ComponentKind(Generic[Network, Config]):
 def _pack_weights(network: nn.Cell) -> None:
     """Lay weights out for the device's fast paths, where it has any."""
     for _, cell in network.cells_and_names():
-        if isinstance(cell, Conv2d):
+        if isinstance(cell, Conv2d | Linear):
             cell.pack()
 
 

@@ -13,6 +13,7 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from kandinsky import cpu_kernels
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.errors import DeviceError
 
 # What masked positions add to attention logits. Large enough that exp() of it is 0 in float32 and float16, and finite
@@ -30,11 +31,18 @@ class Kernels:
             bias is None or additive, broadcastable to (b, heads, n, m), 0 or `MASKED`.
         conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,), stride, padding on top, bottom, left,
             right) → (b, c_out, h', w').
-        group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, silu) → like x: the norm; then,
-            with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then, if asked for, SiLU.
+        linear: (x (…, in), weight (out, in), bias (out,) or None) → (…, out).
+        activate: (x, name) → like x; the names are those of `ACTIVATIONS`.
+        group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, activation) → like x: the norm;
+            then, with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then the activation, if any.
+        spatial_norm: (x (b, c, f·h, f·w), weight (c,), bias (c,), groups, epsilon, scale (b, c, h, w), shift (b, c, h,
+            w), activation) → like x: the norm, times scale, plus shift, each of whose pixels stands for f × f; then the
+            activation, if any.
         layer_norm: (x (…, c), weight (c,), bias (c,), epsilon) → like x.
         packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,)) → (b, c_out, h, w);
             None where there is no such path.
+        packed_linear: (x (…, in), weights as `cpu_kernels.pack_linear` makes them, bias (out,)) → (…, out); None where
+            there is no such path.
         waits: a graph's call ends when its result is there. The CPU's threads would else fight for the cores: a graph
             that is queued behind another makes both take ten times as long (MindSpore 2.10, two cores).
     """
@@ -42,9 +50,13 @@ class Kernels:
     name: str
     attention: Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
     conv2d: Callable[[Tensor, Tensor, Tensor | None, int, tuple[int, int, int, int]], Tensor]
-    group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, bool], Tensor]
+    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    activate: Callable[[Tensor, str], Tensor]
+    group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, str | None], Tensor]
+    spatial_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor, Tensor, str | None], Tensor]
     layer_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     packed_conv2d: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    packed_linear: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     waits: bool = False
 
 
@@ -57,10 +69,21 @@ def kernels_for(device: str) -> Kernels:
     Raises:
         DeviceError: another name.
     """
+    plain = Kernels(
+        device,
+        _plain_attention,
+        _conv2d,
+        _linear,
+        _activate,
+        _group_norm,
+        _spatial_norm,
+        _layer_norm,
+        waits=device == "CPU",
+    )
     if device == "CPU":
-        return Kernels("CPU", _plain_attention, _conv2d, _group_norm, _layer_norm, waits=True)
+        return plain
     if device == "Ascend":
-        return Kernels("Ascend", _flash_attention, _conv2d, _group_norm, _layer_norm)
+        return replace(plain, attention=_flash_attention)
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")
 
 
@@ -74,8 +97,11 @@ def with_fast_paths(kernels: Kernels) -> Kernels:
         kernels,
         attention=cpu_kernels.BlockedAttention(library, kernels.attention),
         conv2d=cpu_kernels.DirectConvolution(library, kernels.conv2d),
+        activate=cpu_kernels.SharedActivation(library, kernels.activate),
         group_norm=cpu_kernels.FusedGroupNorm(library, kernels.group_norm),
+        spatial_norm=cpu_kernels.FusedSpatialNorm(library, kernels.spatial_norm),
         packed_conv2d=cpu_kernels.PackedConvolution(library),
+        packed_linear=cpu_kernels.PackedLinear(library),
     )
 
 
@@ -105,7 +131,7 @@ def _group_norm(
     epsilon: float,
     scale: Tensor | None,
     shift: Tensor | None,
-    silu: bool,
+    activation: str | None,
 ) -> Tensor:
     # One operator: written out, the CPU's multiply and add keep 16 bytes an element for every operand they broadcast.
     weight, bias = weight.astype(ms.float32), bias.astype(ms.float32)
@@ -113,7 +139,35 @@ def _group_norm(
     if scale is not None and shift is not None:
         # (b, c) → (b, c, 1, 1)
         y = y * (1 + scale.expand_dims(2).expand_dims(3)) + shift.expand_dims(2).expand_dims(3)
-    return ops.silu(y) if silu else y
+    return y if activation is None else ACTIVATIONS[activation](y)
+
+
+def _spatial_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    epsilon: float,
+    scale: Tensor,
+    shift: Tensor,
+    activation: str | None,
+) -> Tensor:
+    factor = x.shape[2] // scale.shape[2]
+    y = _group_norm(x, weight, bias, groups, epsilon, None, None, None)
+    y = y * upsample_nearest(scale, factor) + upsample_nearest(shift, factor)
+    return y if activation is None else ACTIVATIONS[activation](y)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    rows = ops.MatMul(transpose_b=True)(x.reshape(-1, x.shape[-1]), weight)
+    if bias is not None:
+        # Not +, which on a CPU keeps an index of 16 bytes for each element that it broadcasts.
+        rows = ops.BiasAdd()(rows, bias)
+    return rows.reshape((*x.shape[:-1], rows.shape[-1]))
+
+
+def _activate(x: Tensor, name: str) -> Tensor:
+    return ACTIVATIONS[name](x)
 
 
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:

@@ -42,12 +42,12 @@ class AddedKvAttention(nn.Cell):
         self.heads = shape.channels // shape.head_dim
         inner = self.heads * shape.head_dim
         self.group_norm = GroupNorm(shape.groups, shape.channels, _EPSILON, kernels)
-        self.to_q = Linear(shape.channels, inner)
-        self.to_k = None if shape.only_text else Linear(shape.channels, inner)
-        self.to_v = None if shape.only_text else Linear(shape.channels, inner)
-        self.add_k_proj = Linear(shape.text_channels, inner)
-        self.add_v_proj = Linear(shape.text_channels, inner)
-        self.to_out = cells([Linear(inner, shape.channels)])
+        self.to_q = Linear(shape.channels, inner, kernels)
+        self.to_k = None if shape.only_text else Linear(shape.channels, inner, kernels)
+        self.to_v = None if shape.only_text else Linear(shape.channels, inner, kernels)
+        self.add_k_proj = Linear(shape.text_channels, inner, kernels)
+        self.add_v_proj = Linear(shape.text_channels, inner, kernels)
+        self.to_out = cells([Linear(inner, shape.channels, kernels)])
         self.attend = kernels.attention
 
     def text_key_value(self, context: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mindspore import Tensor, nn
 
-from kandinsky.networks.layers import ACTIVATIONS, LayerNorm, Linear, cells
+from kandinsky.networks.layers import LayerNorm, Linear, cells
 from kandinsky.ops import Kernels
 
 
@@ -25,10 +25,10 @@ class ClipAttention(nn.Cell):
 
     def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
         super().__init__()
-        self.q_proj = Linear(shape.width, shape.width)
-        self.k_proj = Linear(shape.width, shape.width)
-        self.v_proj = Linear(shape.width, shape.width)
-        self.out_proj = Linear(shape.width, shape.width)
+        self.q_proj = Linear(shape.width, shape.width, kernels)
+        self.k_proj = Linear(shape.width, shape.width, kernels)
+        self.v_proj = Linear(shape.width, shape.width, kernels)
+        self.out_proj = Linear(shape.width, shape.width, kernels)
         self.heads = shape.heads
         self.attend = kernels.attention
 
@@ -39,14 +39,15 @@ class ClipAttention(nn.Cell):
 class ClipMlp(nn.Cell):
     """Two linear layers around an activation: (b, n, width) → (b, n, width)."""
 
-    def __init__(self, shape: EncoderShape) -> None:
+    def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
         super().__init__()
-        self.fc1 = Linear(shape.width, shape.mlp_width)
-        self.fc2 = Linear(shape.mlp_width, shape.width)
-        self.activate = ACTIVATIONS[shape.activation]
+        self.fc1 = Linear(shape.width, shape.mlp_width, kernels)
+        self.fc2 = Linear(shape.mlp_width, shape.width, kernels)
+        self.activation = shape.activation
+        self.activate = kernels.activate
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activate(self.fc1(x)))
+        return self.fc2(self.activate(self.fc1(x), self.activation))
 
 
 class ClipLayer(nn.Cell):
@@ -56,7 +57,7 @@ class ClipLayer(nn.Cell):
         super().__init__()
         self.self_attn = ClipAttention(shape, kernels)
         self.layer_norm1 = LayerNorm(shape.width, kernels, shape.epsilon)
-        self.mlp = ClipMlp(shape)
+        self.mlp = ClipMlp(shape, kernels)
         self.layer_norm2 = LayerNorm(shape.width, kernels, shape.epsilon)
 
     def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:

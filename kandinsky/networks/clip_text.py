@@ -11,9 +11,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
 from kandinsky.networks.clip_encoder import ClipEncoder, EncoderShape
-from kandinsky.networks.layers import ACTIVATIONS, Embedding, LayerNorm, Linear
+from kandinsky.networks.layers import Embedding, LayerNorm, Linear
 from kandinsky.ops import MASKED, Kernels
 
 
@@ -95,7 +96,7 @@ class ClipTextEncoder(nn.Cell):
     def __init__(self, config: ClipTextConfig, kernels: Kernels) -> None:
         super().__init__()
         self.text_model = TextTransformer(config, kernels)
-        self.text_projection = Linear(config.hidden_size, config.projection_dim, bias=False)
+        self.text_projection = Linear(config.hidden_size, config.projection_dim, kernels, bias=False)
         # transformers: a config that says 2 dates from before the id was stored; there the end is the largest id.
         self.end_is_largest_id = config.eos_token_id == 2
         self.eos_token_id = config.eos_token_id

@@ -9,9 +9,10 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
 from kandinsky.networks.clip_encoder import ClipEncoder, EncoderShape
-from kandinsky.networks.layers import ACTIVATIONS, Conv2d, Embedding, LayerNorm, Linear, parameter
+from kandinsky.networks.layers import Conv2d, Embedding, LayerNorm, Linear, parameter
 from kandinsky.ops import Kernels
 
 
@@ -106,7 +107,7 @@ class ClipVisionEncoder(nn.Cell):
     def __init__(self, config: ClipVisionConfig, kernels: Kernels) -> None:
         super().__init__()
         self.vision_model = VisionTransformer(config, kernels)
-        self.visual_projection = Linear(config.hidden_size, config.projection_dim, bias=False)
+        self.visual_projection = Linear(config.hidden_size, config.projection_dim, kernels, bias=False)
 
     def construct(self, pixel_values: Tensor) -> Tensor:
         return self.visual_projection(self.vision_model(pixel_values))

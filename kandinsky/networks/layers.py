@@ -1,14 +1,14 @@
 """The small cells that every network is made of. Parameter names and layouts are those of the checkpoints."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from kandinsky.cpu_kernels import is_large, pack, packs
+from kandinsky.cpu_kernels import is_large, pack, pack_linear, packs, packs_linear
 from kandinsky.ops import Kernels
 
 
@@ -20,19 +20,26 @@ def parameter(*shape: int) -> Parameter:
 class Linear(nn.Cell):
     """y = x · weightᵀ + bias over the last axis: (…, in_features) → (…, out_features)."""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+    def __init__(self, in_features: int, out_features: int, kernels: Kernels, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = parameter(out_features, in_features)
         self.bias = parameter(out_features) if bias else None
-        self.matmul = ops.MatMul(transpose_b=True)
-        # Not +, which on a CPU keeps an index of 16 bytes for each element that it broadcasts.
-        self.add_bias = ops.BiasAdd()
+        self.multiply = kernels.linear
+        self.multiply_packed = kernels.packed_linear
+        self.packed = False
+
+    def pack(self) -> None:
+        """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
+        if self.multiply_packed is None or self.bias is None or not packs_linear(self.weight):
+            return
+        # In place, for they are no larger. Their shape stays what the checkpoint says.
+        self.weight.set_data(Tensor(pack_linear(self.weight.asnumpy())))
+        self.packed = True
 
     def construct(self, x: Tensor) -> Tensor:
-        rows = self.matmul(x.reshape(-1, x.shape[-1]), self.weight)
-        if self.bias is not None:
-            rows = self.add_bias(rows, self.bias)
-        return rows.reshape((*x.shape[:-1], rows.shape[-1]))
+        if self.multiply_packed is not None and self.packed:
+            return self.multiply_packed(x, self.weight, self.bias)
+        return self.multiply(x, self.weight, self.bias)
 
 
 class Conv2d(nn.Cell):
@@ -80,7 +87,7 @@ class GroupNorm(nn.Cell):
         x: (b, c, …).
         scale: (b, c) or None; the norm is multiplied by 1 + scale.
         shift: (b, c) or None; added after that.
-        silu: whether SiLU comes last.
+        activation: what comes last, one of `ACTIVATIONS`, or None.
     """
 
     def __init__(self, groups: int, channels: int, epsilon: float, kernels: Kernels) -> None:
@@ -92,9 +99,9 @@ class GroupNorm(nn.Cell):
         self.normalise = kernels.group_norm
 
     def construct(
-        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, silu: bool = False
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, activation: str | None = None
     ) -> Tensor:
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, scale, shift, silu)
+        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, scale, shift, activation)
 
 
 class LayerNorm(nn.Cell):
@@ -149,6 +156,7 @@ class TimestepEmbedding(nn.Cell):
         features: int,
         hidden: int,
         out_features: int,
+        kernels: Kernels,
         *,
         flip_sin_to_cos: bool,
         frequency_shift: float,
@@ -159,34 +167,16 @@ class TimestepEmbedding(nn.Cell):
         exponent = -math.log(10000) * np.arange(half, dtype=np.float32) / np.float32(half - frequency_shift)
         self.frequencies = Tensor(np.exp(exponent.astype(np.float32)).reshape(1, -1))
         self.flip_sin_to_cos = flip_sin_to_cos
-        self.linear_1 = Linear(features, hidden)
-        self.linear_2 = Linear(hidden, out_features)
-        self.activate = ACTIVATIONS[activation]
+        self.linear_1 = Linear(features, hidden, kernels)
+        self.linear_2 = Linear(hidden, out_features, kernels)
+        self.activation = activation
+        self.activate = kernels.activate
 
     def construct(self, timestep: Tensor) -> Tensor:
         angle = timestep.astype(ms.float32).reshape(-1, 1) * self.frequencies
         halves = (ops.cos(angle), ops.sin(angle)) if self.flip_sin_to_cos else (ops.sin(angle), ops.cos(angle))
         wave = ops.cat(halves, 1).astype(self.linear_1.weight.dtype)
-        return self.linear_2(self.activate(self.linear_1(wave)))
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """The sigmoid approximation of GELU that OpenAI's CLIP was trained with."""
-    return x * ops.sigmoid(1.702 * x)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """GELU by the error function (arXiv:1606.08415), as torch's default; MindSpore's default is the tanh form."""
-    return ops.gelu(x, approximate="none")
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": gelu,
-    "quick_gelu": quick_gelu,
-    "relu": ops.relu,
-    "silu": ops.silu,
-    "swish": ops.silu,
-}
+        return self.linear_2(self.activate(self.linear_1(wave), self.activation))
 
 
 def cells(items: Sequence[nn.Cell]) -> nn.CellList:

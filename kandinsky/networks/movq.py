@@ -12,9 +12,10 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import one_of, read_config
 from kandinsky.errors import ConfigError
-from kandinsky.networks.layers import ACTIVATIONS, Conv2d, Embedding, cells
+from kandinsky.networks.layers import Conv2d, Embedding, cells
 from kandinsky.networks.movq_blocks import (
     EPSILON,
     Downsample,
@@ -148,7 +149,7 @@ class MovqEncoder(nn.Cell):
         x = self.conv_in(x)
         for stage in self.down_blocks:
             x = stage(x, None)
-        return self.conv_out(ops.silu(self.conv_norm_out(self.mid_block(x, None), None)))
+        return self.conv_out(self.conv_norm_out(self.mid_block(x, None), None, "silu"))
 
 
 class MovqDecoder(nn.Cell):
@@ -177,7 +178,7 @@ class MovqDecoder(nn.Cell):
         x = self.mid_block(self.conv_in(x), latents)
         for stage in self.up_blocks:
             x = stage(x, latents)
-        return self.conv_out(ops.silu(self.conv_norm_out(x, latents)))
+        return self.conv_out(self.conv_norm_out(x, latents, "silu"))
 
 
 class Quantiser(nn.Cell):

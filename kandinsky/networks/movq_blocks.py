@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn
 
-from kandinsky.networks.layers import ACTIVATIONS, Conv2d, GroupNorm, Linear, cells
+from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, cells
 from kandinsky.ops import Kernels, upsample_nearest
 
 EPSILON = 1e-6
@@ -22,8 +22,8 @@ MakeNorm = Callable[[int], nn.Cell]
 class PlainNorm(GroupNorm):
     """Group norm that takes, and does not look at, the latents."""
 
-    def construct(self, x: Tensor, latents: Tensor | None, silu: bool = False) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, None, None, silu)
+    def construct(self, x: Tensor, latents: Tensor | None, activation: str | None = None) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
+        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, None, None, activation)
 
 
 class SpatialNorm(nn.Cell):
@@ -42,12 +42,11 @@ class SpatialNorm(nn.Cell):
         self.norm_layer = GroupNorm(_SPATIAL_GROUPS, channels, EPSILON, kernels)
         self.conv_y = Conv2d(latent_channels, channels, 1, kernels)
         self.conv_b = Conv2d(latent_channels, channels, 1, kernels)
+        self.normalise = kernels.spatial_norm
 
-    def construct(self, x: Tensor, latents: Tensor) -> Tensor:
-        factor = x.shape[2] // latents.shape[2]
-        scale = upsample_nearest(self.conv_y(latents), factor)
-        shift = upsample_nearest(self.conv_b(latents), factor)
-        return self.norm_layer(x) * scale + shift
+    def construct(self, x: Tensor, latents: Tensor, activation: str | None = None) -> Tensor:
+        norm, scale, shift = self.norm_layer, self.conv_y(latents), self.conv_b(latents)
+        return self.normalise(x, norm.weight, norm.bias, norm.groups, norm.epsilon, scale, shift, activation)
 
 
 class MovqResnet(nn.Cell):
@@ -62,11 +61,11 @@ class MovqResnet(nn.Cell):
         self.norm2 = make_norm(out_channels)
         self.conv2 = Conv2d(out_channels, out_channels, 3, kernels)
         self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else None
-        self.activate = ACTIVATIONS[activation]
+        self.activation = activation
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
-        hidden = self.conv1(self.activate(self.norm1(x, latents)))
-        hidden = self.conv2(self.activate(self.norm2(hidden, latents)))
+        hidden = self.conv1(self.norm1(x, latents, self.activation))
+        hidden = self.conv2(self.norm2(hidden, latents, self.activation))
         return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 
@@ -82,10 +81,10 @@ class MovqAttention(nn.Cell):
         super().__init__()
         self.group_norm = group_norm
         self.spatial_norm = spatial_norm
-        self.to_q = Linear(channels, channels)
-        self.to_k = Linear(channels, channels)
-        self.to_v = Linear(channels, channels)
-        self.to_out = cells([Linear(channels, channels)])
+        self.to_q = Linear(channels, channels, kernels)
+        self.to_k = Linear(channels, channels, kernels)
+        self.to_v = Linear(channels, channels, kernels)
+        self.to_out = cells([Linear(channels, channels, kernels)])
         self.attend = kernels.attention
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:

@@ -11,8 +11,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import one_of, read_config
-from kandinsky.networks.layers import ACTIVATIONS, LayerNorm, Linear, Nothing, TimestepEmbedding, cells, gelu, parameter
+from kandinsky.networks.layers import LayerNorm, Linear, Nothing, TimestepEmbedding, cells, parameter
 from kandinsky.ops import MASKED, Kernels
 
 
@@ -65,10 +66,10 @@ class PriorAttention(nn.Cell):
 
     def __init__(self, width: int, heads: int, kernels: Kernels) -> None:
         super().__init__()
-        self.to_q = Linear(width, width)
-        self.to_k = Linear(width, width)
-        self.to_v = Linear(width, width)
-        self.to_out = cells([Linear(width, width)])
+        self.to_q = Linear(width, width, kernels)
+        self.to_k = Linear(width, width, kernels)
+        self.to_v = Linear(width, width, kernels)
+        self.to_out = cells([Linear(width, width, kernels)])
         self.heads = heads
         self.attend = kernels.attention
 
@@ -79,20 +80,21 @@ class PriorAttention(nn.Cell):
 class GeluProjection(nn.Cell):
     """A linear layer followed by GELU: (…, width) → (…, out_features)."""
 
-    def __init__(self, width: int, out_features: int) -> None:
+    def __init__(self, width: int, out_features: int, kernels: Kernels) -> None:
         super().__init__()
-        self.proj = Linear(width, out_features)
+        self.proj = Linear(width, out_features, kernels)
+        self.activate = kernels.activate
 
     def construct(self, x: Tensor) -> Tensor:
-        return gelu(self.proj(x))
+        return self.activate(self.proj(x), "gelu")
 
 
 class PriorFeedForward(nn.Cell):
     """Expand by four, GELU, contract: (b, n, width) → (b, n, width)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, kernels: Kernels) -> None:
         super().__init__()
-        self.net = cells([GeluProjection(width, 4 * width), Nothing(), Linear(4 * width, width)])
+        self.net = cells([GeluProjection(width, 4 * width, kernels), Nothing(), Linear(4 * width, width, kernels)])
 
     def construct(self, x: Tensor) -> Tensor:
         return self.net[2](self.net[0](x))
@@ -106,7 +108,7 @@ class PriorBlock(nn.Cell):
         self.norm1 = LayerNorm(width, kernels)
         self.attn1 = PriorAttention(width, heads, kernels)
         self.norm3 = LayerNorm(width, kernels)
-        self.ff = PriorFeedForward(width)
+        self.ff = PriorFeedForward(width, kernels)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x), bias)
@@ -135,14 +137,15 @@ class PriorTransformer(nn.Cell):
             width,
             width if config.time_embed_dim is None else config.time_embed_dim,
             width,
+            kernels,
             flip_sin_to_cos=True,
             frequency_shift=0,
             activation=config.time_embed_act_fn,
         )
-        self.proj_in = Linear(config.embedding_dim, width)
+        self.proj_in = Linear(config.embedding_dim, width, kernels)
         self.embedding_proj_norm = LayerNorm(text_width, kernels) if config.embedding_proj_norm_type else None
-        self.embedding_proj = Linear(text_width, width)
-        self.encoder_hidden_states_proj = Linear(config.embedding_dim, width)
+        self.embedding_proj = Linear(text_width, width, kernels)
+        self.encoder_hidden_states_proj = Linear(config.embedding_dim, width, kernels)
         self.positional_embedding = parameter(1, length, width)
         self.prd_embedding = parameter(1, 1, width)
         self.norm_in = LayerNorm(width, kernels) if config.norm_in_type else None
@@ -150,7 +153,7 @@ class PriorTransformer(nn.Cell):
             [PriorBlock(width, config.num_attention_heads, kernels) for _ in range(config.num_layers)]
         )
         self.norm_out = LayerNorm(width, kernels)
-        self.proj_to_clip_embeddings = Linear(width, config.output_dim)
+        self.proj_to_clip_embeddings = Linear(width, config.output_dim, kernels)
         self.clip_mean = parameter(1, config.output_dim)
         self.clip_std = parameter(1, config.output_dim)
         self.causal_bias = Tensor(np.triu(np.full((1, 1, length, length), MASKED, np.float32), 1))

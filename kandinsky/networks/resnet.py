@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mindspore import Tensor, nn, ops
 
-from kandinsky.networks.layers import ACTIVATIONS, Conv2d, GroupNorm, Linear
+from kandinsky.networks.layers import Conv2d, GroupNorm, Linear
 from kandinsky.ops import Kernels, downsample_average, upsample_nearest
 
 
@@ -17,7 +17,6 @@ class ResnetShape:
     epsilon: float
     activation: str
     scale_shift: bool
-    skip_time_activation: bool
     output_scale: float
 
 
@@ -28,7 +27,7 @@ class ResnetBlock(nn.Cell):
 
     Args of a call:
         x: (b, in_channels, h, w).
-        time: (b, time_channels).
+        time: (b, time_channels), activated.
 
     Returns:
         (b, out_channels, h', w'); h' is 2h, h/2 or h for resample "up", "down" or "".
@@ -40,19 +39,17 @@ class ResnetBlock(nn.Cell):
         super().__init__()
         self.norm1 = GroupNorm(shape.groups, in_channels, shape.epsilon, kernels)
         self.conv1 = Conv2d(in_channels, out_channels, 3, kernels)
-        self.time_emb_proj = Linear(shape.time_channels, out_channels * (2 if shape.scale_shift else 1))
+        self.time_emb_proj = Linear(shape.time_channels, out_channels * (2 if shape.scale_shift else 1), kernels)
         self.norm2 = GroupNorm(shape.groups, out_channels, shape.epsilon, kernels)
         self.conv2 = Conv2d(out_channels, out_channels, 3, kernels)
         self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else None
-        self.activate = ACTIVATIONS[shape.activation]
-        self.silu = self.activate is ops.silu
+        self.activation = shape.activation
         self.scale_shift = shape.scale_shift
-        self.skip_time_activation = shape.skip_time_activation
         self.output_scale = shape.output_scale
         self.resample = resample
 
     def construct(self, x: Tensor, time: Tensor) -> Tensor:
-        hidden = self._activated(self.norm1, x, None, None)
+        hidden = self.norm1(x, None, None, self.activation)
         if self.resample == "up":
             x, hidden = upsample_nearest(x, 2), upsample_nearest(hidden, 2)
         elif self.resample == "down":
@@ -64,15 +61,9 @@ class ResnetBlock(nn.Cell):
         return x if self.output_scale == 1.0 else x / self.output_scale
 
     def _time_conditioned(self, hidden: Tensor, time: Tensor) -> Tensor:
-        time = time if self.skip_time_activation else self.activate(time)
         # (b, time_channels) → (b, c or 2c)
         time = self.time_emb_proj(time)
         if not self.scale_shift:
-            return self._activated(self.norm2, hidden + time.expand_dims(2).expand_dims(3), None, None)
+            return self.norm2(hidden + time.expand_dims(2).expand_dims(3), None, None, self.activation)
         scale, shift = ops.chunk(time, 2, 1)
-        return self._activated(self.norm2, hidden, scale, shift)
-
-    def _activated(self, norm: GroupNorm, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-        if self.silu:
-            return norm(x, scale, shift, True)
-        return self.activate(norm(x, scale, shift, False))
+        return self.norm2(hidden, scale, shift, self.activation)

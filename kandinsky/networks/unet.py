@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mindspore import Tensor, nn, ops
 
 from kandinsky.networks.added_kv_attention import AttentionShape
-from kandinsky.networks.layers import ACTIVATIONS, Conv2d, GroupNorm, LayerNorm, Linear, TimestepEmbedding, cells
+from kandinsky.networks.layers import Conv2d, GroupNorm, LayerNorm, Linear, TimestepEmbedding, cells
 from kandinsky.networks.resnet import ResnetShape
 from kandinsky.networks.unet_blocks import DownBlock, MidBlock, TextKeyValues, UpBlock
 from kandinsky.networks.unet_config import UNetConfig
@@ -34,7 +34,6 @@ class _Blocks:
             config.norm_eps,
             config.act_fn,
             config.resnet_time_scale_shift == "scale_shift",
-            config.resnet_skip_time_act,
             output_scale,
         )
 
@@ -48,9 +47,9 @@ class TextImageTimeEmbedding(nn.Cell):
 
     def __init__(self, config: UNetConfig, kernels: Kernels) -> None:
         super().__init__()
-        self.text_proj = Linear(config.cross_attention_dim, config.time_dim)
+        self.text_proj = Linear(config.cross_attention_dim, config.time_dim, kernels)
         self.text_norm = LayerNorm(config.time_dim, kernels)
-        self.image_proj = Linear(config.cross_attention_dim, config.time_dim)
+        self.image_proj = Linear(config.cross_attention_dim, config.time_dim, kernels)
 
     def construct(self, text_embeds: Tensor, image_embeds: Tensor) -> Tensor:
         return self.image_proj(image_embeds) + self.text_norm(self.text_proj(text_embeds))
@@ -59,11 +58,11 @@ class TextImageTimeEmbedding(nn.Cell):
 class TextImageProjection(nn.Cell):
     """The context of attention: image tokens, then text tokens → (b, 10 + n, cross_attention_dim)."""
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, kernels: Kernels) -> None:
         super().__init__()
         width = config.cross_attention_dim
-        self.image_embeds = Linear(width, _IMAGE_TOKENS * width)
-        self.text_proj = Linear(config.encoder_hid_dim, width)
+        self.image_embeds = Linear(width, _IMAGE_TOKENS * width, kernels)
+        self.text_proj = Linear(config.encoder_hid_dim, width, kernels)
 
     def construct(self, text_hidden_states: Tensor, image_embeds: Tensor) -> Tensor:
         b = image_embeds.shape[0]
@@ -93,11 +92,12 @@ class UNet(nn.Cell):
             channels[0],
             config.time_dim,
             config.time_dim,
+            kernels,
             flip_sin_to_cos=config.flip_sin_to_cos,
             frequency_shift=config.freq_shift,
             activation=config.act_fn,
         )
-        self.encoder_hid_proj = TextImageProjection(config)
+        self.encoder_hid_proj = TextImageProjection(config, kernels)
         self.add_embedding = TextImageTimeEmbedding(config, kernels)
         self.down_blocks = cells(_down_blocks(config, kernels))
         self.mid_block = MidBlock(
@@ -108,7 +108,9 @@ class UNet(nn.Cell):
         )
         self.up_blocks = cells(_up_blocks(config, kernels))
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], config.norm_eps, kernels)
-        self.activate = ACTIVATIONS[config.act_fn]
+        self.activation = config.act_fn
+        self.activate = kernels.activate
+        self.skip_time_activation = config.resnet_skip_time_act
         self.conv_out = Conv2d(channels[0], config.out_channels, config.conv_out_kernel, kernels)
 
     def condition(
@@ -135,6 +137,8 @@ class UNet(nn.Cell):
 
     def construct(self, sample: Tensor, timestep: Tensor, added: Tensor, text: TextKeyValues) -> Tensor:
         time = self.time_embedding(timestep) + added
+        if not self.skip_time_activation:  # what every residual block would do to it
+            time = self.activate(time, self.activation)
         x = self.conv_in(sample)
         skips = (x,)
         for block in self.down_blocks:
@@ -150,7 +154,7 @@ class UNet(nn.Cell):
             x = block(x, skips[: -count - 1 : -1], time, text[:tensors])
             text = text[tensors:]
             skips = skips[:-count]
-        return self.conv_out(self.activate(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_norm_out(x, None, None, self.activation))
 
 
 def _down_blocks(config: UNetConfig, kernels: Kernels) -> list[DownBlock]:

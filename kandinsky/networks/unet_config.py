@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import one_of, per_block, read_config
 from kandinsky.errors import ConfigError
-from kandinsky.networks.layers import ACTIVATIONS
 
 DOWN_BLOCKS = ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D")
 UP_BLOCKS = ("ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D")

@@ -10,8 +10,9 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
-from kandinsky.networks.layers import ACTIVATIONS, Embedding, LayerNorm, Linear, cells
+from kandinsky.networks.layers import Embedding, LayerNorm, Linear, cells
 from kandinsky.ops import MASKED, Kernels
 
 # Notes on where the released model came from; they change nothing.
@@ -91,9 +92,9 @@ class SelfAttention(nn.Cell):
 
     def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
-        self.query = Linear(config.hidden_size, config.hidden_size)
-        self.key = Linear(config.hidden_size, config.hidden_size)
-        self.value = Linear(config.hidden_size, config.hidden_size)
+        self.query = Linear(config.hidden_size, config.hidden_size, kernels)
+        self.key = Linear(config.hidden_size, config.hidden_size, kernels)
+        self.value = Linear(config.hidden_size, config.hidden_size, kernels)
         self.heads = config.num_attention_heads
         self.attend = kernels.attention
 
@@ -106,7 +107,7 @@ class ResidualOutput(nn.Cell):
 
     def __init__(self, in_features: int, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
-        self.dense = Linear(in_features, config.hidden_size)
+        self.dense = Linear(in_features, config.hidden_size, kernels)
         self.LayerNorm = LayerNorm(config.hidden_size, kernels, config.layer_norm_eps)
 
     def construct(self, x: Tensor, residual: Tensor) -> Tensor:
@@ -129,13 +130,14 @@ class Attention(nn.Cell):
 class Intermediate(nn.Cell):
     """The wide half of the feed-forward: (b, n, width) → (b, n, intermediate_size)."""
 
-    def __init__(self, config: XlmRobertaConfig) -> None:
+    def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
-        self.dense = Linear(config.hidden_size, config.intermediate_size)
-        self.activate = ACTIVATIONS[config.hidden_act]
+        self.dense = Linear(config.hidden_size, config.intermediate_size, kernels)
+        self.activation = config.hidden_act
+        self.activate = kernels.activate
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.activate(self.dense(x))
+        return self.activate(self.dense(x), self.activation)
 
 
 class Layer(nn.Cell):
@@ -144,7 +146,7 @@ class Layer(nn.Cell):
     def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
         self.attention = Attention(config, kernels)
-        self.intermediate = Intermediate(config)
+        self.intermediate = Intermediate(config, kernels)
         self.output = ResidualOutput(config.intermediate_size, config, kernels)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
@@ -195,7 +197,7 @@ class MultilingualClip(nn.Cell):
     def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
         self.transformer = XlmRoberta(config, kernels)
-        self.LinearTransformation = Linear(config.pooled_width, config.output_dim)
+        self.LinearTransformation = Linear(config.pooled_width, config.output_dim, kernels)
 
     def construct(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         hidden_states = self.transformer(input_ids, attention_mask)

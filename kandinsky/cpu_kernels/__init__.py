@@ -1,0 +1,31 @@
+"""The CPU's fast paths: operators in C++, and the cells by which networks use them."""
+
+from kandinsky.cpu_kernels.build import build_library, use_threads, widener
+from kandinsky.cpu_kernels.cells import (
+    BlockedAttention,
+    DirectConvolution,
+    FusedGroupNorm,
+    FusedSpatialNorm,
+    PackedConvolution,
+    PackedLinear,
+    SharedActivation,
+)
+from kandinsky.cpu_kernels.packing import is_large, pack, pack_linear, packs, packs_linear
+
+__all__ = [
+    "BlockedAttention",
+    "DirectConvolution",
+    "FusedGroupNorm",
+    "FusedSpatialNorm",
+    "PackedConvolution",
+    "PackedLinear",
+    "SharedActivation",
+    "build_library",
+    "is_large",
+    "pack",
+    "pack_linear",
+    "packs",
+    "packs_linear",
+    "use_threads",
+    "widener",
+]

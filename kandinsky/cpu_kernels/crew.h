@@ -1,0 +1,102 @@
+// The threads that the operators share, and the memory that each of them keeps.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+// Threads that share numbered tasks. They sleep between two calls: OpenMP's spin, and take the cores from MindSpore's.
+class Crew {
+ public:
+  explicit Crew(int64_t size) : size_(size) {
+    for (int64_t i = 1; i < size_; ++i) std::thread([this] { Serve(); }).detach();
+  }
+
+  int64_t size() const { return size_; }
+
+  // Does task(0) … task(count - 1), in any order, and returns when all are done. The caller takes its part.
+  void Share(int64_t count, const std::function<void(int64_t)>& task) {
+    const std::lock_guard<std::mutex> one_at_a_time(calls_);
+    auto work = std::make_shared<Work>(count, task);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      work_ = work;
+      ++generation_;
+    }
+    wake_.notify_all();
+    work->Help();
+    std::unique_lock<std::mutex> lock(work->mutex);
+    work->done.wait(lock, [&] { return work->finished == count; });
+  }
+
+ private:
+  struct Work {
+    Work(int64_t count, const std::function<void(int64_t)>& task) : count(count), task(task) {}
+
+    void Help() {
+      int64_t own = 0;
+      for (int64_t i; (i = next.fetch_add(1)) < count; ++own) task(i);
+      const std::lock_guard<std::mutex> lock(mutex);
+      finished += own;
+      if (finished == count) done.notify_all();
+    }
+
+    const int64_t count;
+    const std::function<void(int64_t)>& task;  // not touched once all tasks are taken
+    std::atomic<int64_t> next{0};
+    std::mutex mutex;
+    std::condition_variable done;
+    int64_t finished = 0;
+  };
+
+  void Serve() {
+    for (int64_t seen = 0;;) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return generation_ != seen; });
+      seen = generation_;
+      const std::shared_ptr<Work> work = work_;
+      lock.unlock();
+      work->Help();
+    }
+  }
+
+  const int64_t size_;
+  std::mutex calls_, mutex_;
+  std::condition_variable wake_;
+  std::shared_ptr<Work> work_;
+  int64_t generation_ = 0;
+};
+
+inline std::atomic<int64_t> threads{1};
+
+// Never destroyed: its threads sleep until the process ends.
+inline Crew& TheCrew() {
+  static Crew* crew = new Crew(threads);
+  return *crew;
+}
+
+// Calls run(first, last) for ranges that together are 0 … count.
+template <typename Run>
+void ForRanges(int64_t count, const Run& run) {
+  const int64_t ranges = std::min(count, 4 * TheCrew().size());
+  TheCrew().Share(ranges, [&](int64_t i) { run(count * i / ranges, count * (i + 1) / ranges); });
+}
+
+// Memory that a thread keeps between calls, for each use its own: fresh memory costs a page fault for every 4 KiB.
+enum class Use { kCall, kTask };
+
+template <Use use>
+float* Scratch(int64_t floats) {
+  static thread_local std::unique_ptr<float[]> memory;
+  static thread_local int64_t size = 0;
+  if (size < floats) {
+    memory.reset(new float[floats]);
+    size = floats;
+  }
+  return memory.get();
+}

@@ -1,0 +1,103 @@
+// Convolutions of stride 1 as a product of matrices: for small maps, 1 x 1 windows, and weights that are too many to be
+// transformed.
+
+#include "crew.h"
+#include "product.h"
+
+namespace {
+
+// A convolution of stride 1 that keeps the size, over pictures with their padding around them.
+struct Window {
+  int64_t c_in, kernel, h, w;
+
+  int64_t padding() const { return (kernel - 1) / 2; }
+  int64_t height() const { return h + 2 * padding(); }
+  int64_t width() const { return w + 2 * padding(); }
+  int64_t area() const { return height() * width(); }
+  int64_t depth() const { return c_in * kernel * kernel; }
+};
+
+// The pictures, (b * c, h, w), with zeros around each.
+void Pad(const float* x, int64_t count, const Window& window, float* to) {
+  ForRanges(count, [&](int64_t first, int64_t last) {
+    std::fill(to + first * window.area(), to + last * window.area(), 0.0f);
+    for (int64_t i = first; i < last; ++i)
+      for (int64_t row = 0; row < window.h; ++row)
+        std::copy_n(x + (i * window.h + row) * window.w, window.w,
+                    to + i * window.area() + (row + window.padding()) * window.width() + window.padding());
+  });
+}
+
+// Where the window's first corner is for pixels of the result that are computed together.
+struct Pixels {
+  int32_t corner[kColumns];
+  bool neighbours[kVectors];  // whether a vector's are one run
+
+  Pixels(int64_t first, int64_t count, const Window& window) {
+    const int64_t area = window.h * window.w;
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const int64_t pixel = first + std::min(j, count - 1), row = pixel / area, y = pixel % area / window.w;
+      corner[j] = static_cast<int32_t>(row * window.c_in * window.area() + y * window.width() + pixel % window.w);
+    }
+    for (int v = 0; v < kVectors; ++v)
+      neighbours[v] = corner[(v + 1) * kLanes - 1] - corner[v * kLanes] == kLanes - 1;
+  }
+};
+
+// What the window's places first ... first + count see at each pixel, (count, 32).
+void FillPanel(const float* padded, const Window& window, const Pixels& pixels, int64_t first, int64_t count,
+               float* panel) {
+  const int64_t places = window.kernel * window.kernel;
+  for (int64_t k = 0; k < count; ++k) {
+    const int64_t channel = (first + k) / places, place = (first + k) % places;
+    const float* from =
+        padded + channel * window.area() + place / window.kernel * window.width() + place % window.kernel;
+    for (int v = 0; v < kVectors; ++v) {
+      const int32_t* corner = pixels.corner + v * kLanes;
+      float* to = panel + k * kColumns + v * kLanes;
+      if (pixels.neighbours[v]) {
+        Store(to, Load(from + corner[0]));
+      } else {
+        for (int lane = 0; lane < kLanes; ++lane) to[lane] = from[corner[lane]];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// Inputs: x (b, c_in, h, w), weights (c_out, c_in, k, k), bias (c_out); k is odd. Output: (b, c_out, h, w).
+extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  if (nparam != 4) return 1;
+  const float* x = static_cast<const float*>(params[0]);
+  const float* weights = static_cast<const float*>(params[1]);
+  const float* bias = static_cast<const float*>(params[2]);
+  float* y = static_cast<float*>(params[3]);
+  const int64_t b = shapes[0][0], c_out = shapes[1][0];
+  const Window window{shapes[0][1], shapes[1][2], shapes[0][2], shapes[0][3]};
+  if (b * window.c_in * window.area() > INT32_MAX) return 2;
+  const float* padded = x;
+  if (window.padding() > 0) {
+    float* copy = Scratch<Use::kCall>(b * window.c_in * window.area());
+    Pad(x, b * window.c_in, window, copy);
+    padded = copy;
+  }
+  const int64_t area = window.h * window.w, all = b * area, depth = window.depth();
+  const Shares shares(c_out, depth, all, TheCrew().size());
+  TheCrew().Share(shares.tasks(), [&](int64_t task) {
+    MultiplyPanels(
+        weights, shares, Share(shares, task),
+        [&](int64_t pixel, int64_t count, int64_t start, int64_t run, float* panel) {
+          FillPanel(padded, window, Pixels(pixel, count, window), start, run, panel);
+        },
+        [&](int64_t channel, int64_t pixel, int64_t count, const float* sums) {
+          for (int64_t i = 0; i < std::min<int64_t>(kRows, c_out - channel); ++i)
+            for (int64_t j = 0; j < count; ++j) {
+              const int64_t row = (pixel + j) / area;
+              y[(row * c_out + channel + i) * area + (pixel + j) % area] = sums[i * kColumns + j] + bias[channel + i];
+            }
+        });
+  });
+  return 0;
+}
+
