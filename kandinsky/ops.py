@@ -34,7 +34,7 @@ class Kernels:
         linear: (x (…, in), weight (out, in), bias (out,) or None) → (…, out).
         activate: (x, name) → like x; the names are those of `ACTIVATIONS`.
         group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, activation) → like x: the norm;
-            then, with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then the activation, if any.
+            with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then the activation, if any.
         spatial_norm: (x (b, c, f·h, f·w), weight (c,), bias (c,), groups, epsilon, scale (b, c, h, w), shift (b, c, h,
             w), activation) → like x: the norm, times scale, plus shift, each of whose pixels stands for f × f; then the
             activation, if any.
@@ -100,6 +100,7 @@ def with_fast_paths(kernels: Kernels) -> Kernels:
         activate=cpu_kernels.SharedActivation(library, kernels.activate),
         group_norm=cpu_kernels.FusedGroupNorm(library, kernels.group_norm),
         spatial_norm=cpu_kernels.FusedSpatialNorm(library, kernels.spatial_norm),
+        layer_norm=cpu_kernels.SharedLayerNorm(library, kernels.layer_norm),
         packed_conv2d=cpu_kernels.PackedConvolution(library),
         packed_linear=cpu_kernels.PackedLinear(library),
     )

@@ -9,6 +9,7 @@ from kandinsky.cpu_kernels.cells import (
     PackedConvolution,
     PackedLinear,
     SharedActivation,
+    SharedLayerNorm,
 )
 from kandinsky.cpu_kernels.packing import is_large, pack, pack_linear, packs, packs_linear
 
@@ -20,6 +21,7 @@ __all__ = [
     "PackedConvolution",
     "PackedLinear",
     "SharedActivation",
+    "SharedLayerNorm",
     "build_library",
     "is_large",
     "pack",

@@ -94,10 +94,13 @@ class Softmax {
 
 // Keys of a head, (m, d) of stride, as blocks of columns: (ceil(m / 32), d, 32). The last key fills up.
 void PackKeys(const float* keys, int64_t stride, int64_t m, int64_t d, float* packed) {
-  for (int64_t block = 0; block * kColumns < m; ++block)
-    for (int64_t j = 0; j < kColumns; ++j) {
-      const float* from = keys + std::min(block * kColumns + j, m - 1) * stride;
-      for (int64_t i = 0; i < d; ++i) packed[(block * d + i) * kColumns + j] = from[i];
+  for (int64_t first = 0; first < (m + kColumns - 1) / kColumns * kColumns; first += kLanes)
+    for (int64_t i = 0; i < d; i += kLanes) {
+      Vector square[kLanes];
+      for (int64_t j = 0; j < kLanes; ++j) square[j] = Load(keys + std::min(first + j, m - 1) * stride + i);
+      Transpose(square);
+      float* to = packed + (first / kColumns * d + i) * kColumns + first % kColumns;
+      for (int64_t k = 0; k < kLanes; ++k) Store(to + k * kColumns, square[k]);
     }
 }
 

@@ -120,6 +120,20 @@ class FusedSpatialNorm(nn.Cell):
         return self.operator(x, weight, bias, scale, shift, _norm_settings(groups, epsilon, activation))
 
 
+class SharedLayerNorm(nn.Cell):
+    """`Kernels.layer_norm` in float32."""
+
+    def __init__(self, library: Path, plain: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.operator = _custom(library, "LayerNorm", _first_shape)
+        self.plain = plain
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+        if x.dtype != ms.float32:
+            return self.plain(x, weight, bias, epsilon)
+        return self.operator(x, weight, bias, Tensor([epsilon], ms.float32))
+
+
 class BlockedAttention(nn.Cell):
     """`Kernels.attention` in float32, for heads whose width is a multiple of 16."""
 

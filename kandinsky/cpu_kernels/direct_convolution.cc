@@ -31,7 +31,7 @@ void Pad(const float* x, int64_t count, const Window& window, float* to) {
 // Where the window's first corner is for pixels of the result that are computed together.
 struct Pixels {
   int32_t corner[kColumns];
-  bool neighbours[kVectors];  // whether a vector's are one run
+  int64_t run = kLanes;  // pixels that lie beside each other: 16, 8, 4, or 1
 
   Pixels(int64_t first, int64_t count, const Window& window) {
     const int64_t area = window.h * window.w;
@@ -39,12 +39,18 @@ struct Pixels {
       const int64_t pixel = first + std::min(j, count - 1), row = pixel / area, y = pixel % area / window.w;
       corner[j] = static_cast<int32_t>(row * window.c_in * window.area() + y * window.width() + pixel % window.w);
     }
-    for (int v = 0; v < kVectors; ++v)
-      neighbours[v] = corner[(v + 1) * kLanes - 1] - corner[v * kLanes] == kLanes - 1;
+    while (run > 1 && !AreRuns()) run = run > 4 ? run / 2 : 1;
+  }
+
+  bool AreRuns() const {
+    for (int64_t j = 0; j < kColumns; j += run)
+      if (corner[j + run - 1] - corner[j] != run - 1) return false;
+    return true;
   }
 };
 
 // What the window's places first ... first + count see at each pixel, (count, 32).
+template <int64_t run>
 void FillPanel(const float* padded, const Window& window, const Pixels& pixels, int64_t first, int64_t count,
                float* panel) {
   const int64_t places = window.kernel * window.kernel;
@@ -52,16 +58,16 @@ void FillPanel(const float* padded, const Window& window, const Pixels& pixels, 
     const int64_t channel = (first + k) / places, place = (first + k) % places;
     const float* from =
         padded + channel * window.area() + place / window.kernel * window.width() + place % window.kernel;
-    for (int v = 0; v < kVectors; ++v) {
-      const int32_t* corner = pixels.corner + v * kLanes;
-      float* to = panel + k * kColumns + v * kLanes;
-      if (pixels.neighbours[v]) {
-        Store(to, Load(from + corner[0]));
-      } else {
-        for (int lane = 0; lane < kLanes; ++lane) to[lane] = from[corner[lane]];
-      }
-    }
+    for (int64_t j = 0; j < kColumns; j += run) std::copy_n(from + pixels.corner[j], run, panel + k * kColumns + j);
   }
+}
+
+void FillPanel(const float* padded, const Window& window, const Pixels& pixels, int64_t first, int64_t count,
+               float* panel) {
+  if (pixels.run == 16) return FillPanel<16>(padded, window, pixels, first, count, panel);
+  if (pixels.run == 8) return FillPanel<8>(padded, window, pixels, first, count, panel);
+  if (pixels.run == 4) return FillPanel<4>(padded, window, pixels, first, count, panel);
+  FillPanel<1>(padded, window, pixels, first, count, panel);
 }
 
 }  // namespace

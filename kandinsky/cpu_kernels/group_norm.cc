@@ -4,64 +4,41 @@
 #include <cmath>
 
 #include "crew.h"
+#include "statistics.h"
 #include "vectors.h"
 
 namespace {
 
-// Mean and 1 / sqrt(variance + epsilon) of n numbers; the variance is that about the mean, as in the plain operator.
-void Statistics(const float* x, int64_t n, float epsilon, float* mean, float* scale) {
-  constexpr int64_t kRun = 4096;  // sums of this many are exact enough in float32; the runs are added in float64
-  double total = 0.0;
-  for (int64_t start = 0; start < n; start += kRun) {
-    const int64_t stop = std::min(start + kRun, n);
-    Vector sum{};
-    int64_t i = start;
-    for (; i + kLanes <= stop; i += kLanes) sum += Load(x + i);
-    float rest = Sum(sum);
-    for (; i < stop; ++i) rest += x[i];
-    total += rest;
-  }
-  *mean = static_cast<float>(total / n);
-  double squares = 0.0;
-  for (int64_t start = 0; start < n; start += kRun) {
-    const int64_t stop = std::min(start + kRun, n);
-    Vector sum{};
-    int64_t i = start;
-    for (; i + kLanes <= stop; i += kLanes) {
-      const Vector d = Load(x + i) - *mean;
-      sum += d * d;
-    }
-    float rest = Sum(sum);
-    for (; i < stop; ++i) rest += (x[i] - *mean) * (x[i] - *mean);
-    squares += rest;
-  }
-  *scale = static_cast<float>(1.0 / std::sqrt(squares / n + epsilon));
-}
+// What a channel's pixels become: (x - mean) * scale + shift. The mean goes first, for it may be far larger than the rest.
+struct Line {
+  float mean, scale, shift;
 
-// y = x * scale + shift, then SiLU if asked for.
-void ScaleShift(const float* x, float* y, int64_t n, float scale, float shift, bool silu) {
+  template <typename Number>
+  Number operator()(Number x) const {
+    return (x - mean) * scale + shift;
+  }
+};
+
+// y = line(x), then SiLU if asked for.
+void Normalise(const float* x, float* y, int64_t n, const Line& line, bool silu) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const Vector v = Load(x + i) * scale + shift;
+    const Vector v = line(Load(x + i));
+    Store(y + i, silu ? Silu(v) : v);
+  }
+  for (; i < n; ++i) y[i] = silu ? Silu(line(x[i])) : line(x[i]);
+}
+
+// The same, times each pixel's own factor, plus its own term.
+void Modulate(const float* x, float* y, int64_t n, const Line& line, const float* factors, const float* terms, bool silu) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vector v = line(Load(x + i)) * Load(factors + i) + Load(terms + i);
     Store(y + i, silu ? Silu(v) : v);
   }
   for (; i < n; ++i) {
-    const float v = x[i] * scale + shift;
-    y[i] = silu ? v / (1.0f + std::exp(-v)) : v;
-  }
-}
-
-// Rows of pixels, each (x * scale + shift) times its own pixel's factor, plus its own pixel's term; then SiLU if asked for.
-void Modulate(const float* x, float* y, int64_t n, float scale, float shift, const float* factors, const float* terms,
-              bool silu) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Vector v = (Load(x + i) * scale + shift) * Load(factors + i) + Load(terms + i);
-    Store(y + i, silu ? Silu(v) : v);
-  }
-  for (; i < n; ++i) {
-    const float v = (x[i] * scale + shift) * factors[i] + terms[i];
-    y[i] = silu ? v / (1.0f + std::exp(-v)) : v;
+    const float v = line(x[i]) * factors[i] + terms[i];
+    y[i] = silu ? Silu(v) : v;
   }
 }
 
@@ -98,10 +75,8 @@ extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes
     for (int64_t i = 0; i < width; ++i) {
       const int64_t channel = (group % groups) * width + i;
       const float outer = 1.0f + scales[row * c + channel];
-      const float scale = deviation * weight[channel];
-      const float shift = bias[channel] - mean * scale;
-      ScaleShift(from + i * pixels, y + (group * width + i) * pixels, pixels, scale * outer,
-                 shift * outer + shifts[row * c + channel], silu);
+      const Line line{mean, deviation * weight[channel] * outer, bias[channel] * outer + shifts[row * c + channel]};
+      Normalise(from + i * pixels, y + (group * width + i) * pixels, pixels, line, silu);
     }
   });
   return 0;
@@ -132,14 +107,13 @@ extern "C" int SpatialNorm(int nparam, void** params, int*, int64_t** shapes, co
     Statistics(x + group * width * h * w, width * h * w, settings[1], &mean, &deviation);
     for (int64_t i = 0; i < width * rows; ++i) {
       const int64_t plane = group * width + i / rows, channel = plane % c, row = i % rows;
-      const float scale = deviation * weight[channel];
+      const Line norm{mean, deviation * weight[channel], bias[channel]};
       for (int64_t j = 0; j < columns; ++j) {
         std::fill_n(factors + j * factor, factor, scales[(plane * rows + row) * columns + j]);
         std::fill_n(terms + j * factor, factor, shifts[(plane * rows + row) * columns + j]);
       }
       for (int64_t line = row * factor; line < (row + 1) * factor; ++line)
-        Modulate(x + (plane * h + line) * w, y + (plane * h + line) * w, w, scale, bias[channel] - mean * scale, factors,
-                 terms, silu);
+        Modulate(x + (plane * h + line) * w, y + (plane * h + line) * w, w, norm, factors, terms, silu);
     }
   });
   return 0;

@@ -8,25 +8,22 @@
 
 namespace {
 
+// A tile fetches an eighth of the next panel.
+constexpr int kPace = 4;
+constexpr int64_t kTilesAhead = kPace * kColumns / kLine;
+
 // Rows row … row + 12 or fewer of y (rows, outs), outputs out … out + 32: bias + x times a panel (depth, 32) of weights.
 void MultiplyTile(const float* x, const float* panel, const float* bias, int64_t depth, int64_t rows, float* y,
-                  int64_t outs) {
+                  int64_t outs, const float* ahead) {
   float tile[kRows * kColumns];  // of which rows beyond the last are not written out
   float* sums = rows == kRows ? y : tile;
   const int64_t stride = rows == kRows ? outs : kColumns;
   for (int64_t row = 0; row < kRows; ++row) std::copy_n(bias, kColumns, sums + row * stride);
   for (int64_t start = 0; start < depth; start += kPartial)
-    Product<kVectors>(Rows(x + start, depth, rows), 1, panel + start * kColumns, std::min(kPartial, depth - start), sums,
-                      stride, true);
+    Product<kVectors, kPace>(Rows(x + start, depth, rows), 1, panel + start * kColumns,
+                             std::min(kPartial, depth - start), sums, stride, true, ahead + start / kPace * kLine);
   if (rows < kRows)
     for (int64_t row = 0; row < rows; ++row) std::copy_n(tile + row * kColumns, kColumns, y + row * outs);
-}
-
-// Asks for one of so many parts of what is read next, so that it is in the second cache by then.
-void FetchPart(const float* from, int64_t floats, int64_t part, int64_t parts) {
-  constexpr int64_t kLine = 16;  // floats of a line of the cache
-  for (int64_t i = floats * part / parts / kLine * kLine; i < floats * (part + 1) / parts; i += kLine)
-    __builtin_prefetch(from + i, 0, 2);
 }
 
 }  // namespace
@@ -47,15 +44,14 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
   const int64_t splits = std::min(groups, (4 * TheCrew().size() + panels - 1) / panels);
   ForRanges(panels * splits, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      const int64_t out = part / splits * kColumns, split = part % splits;
+      const int64_t panel = part / splits, split = part % splits;
       const int64_t begin = groups * split / splits, end = groups * (split + 1) / splits;
-      const bool ahead = split == splits - 1 && part + 1 < last;
-      const float* next = weights + (out + kColumns) * depth;
+      const float* own = weights + panel * kColumns * depth;
+      const float* ahead = part + 1 < last ? weights + (part + 1) / splits * kColumns * depth : own;
       for (int64_t group = begin; group < end; ++group) {
-        if (ahead) FetchPart(next, kColumns * depth, group - begin, end - begin);
-        const int64_t row = group * kRows;
-        MultiplyTile(x + row * depth, weights + out * depth, bias + out, depth, std::min<int64_t>(kRows, rows - row),
-                     y + row * outs + out, outs);
+        const int64_t row = group * kRows, out = panel * kColumns;
+        MultiplyTile(x + row * depth, own, bias + out, depth, std::min<int64_t>(kRows, rows - row), y + row * outs + out,
+                     outs, ahead + (group - begin) % kTilesAhead * (depth / kPace * kLine));
       }
     }
   });

@@ -12,6 +12,7 @@
 constexpr int kRows = 12;     // outputs, output channels, or queries
 constexpr int kColumns = 32;  // rows of the input, pixels, tiles, or keys
 constexpr int kVectors = kColumns / kLanes;
+constexpr int kLine = 16;     // floats of a line of the caches
 
 // Rows of a matrix, any of them repeated.
 struct Rows {
@@ -24,12 +25,15 @@ struct Rows {
 };
 
 // out (12, 32, rows out_stride apart) = a (12, depth) times b (depth, 32), of whose columns only so many vectors count.
-// a's columns are column_stride apart. With add, the product is added to what out holds.
-template <int vectors>
+// a's columns are column_stride apart. With add, the product is added to what out holds. Meanwhile memory from `ahead`
+// on is fetched into the second cache, a line for every `pace` columns of a: the processor's own guesses come too late.
+template <int vectors, int pace = 0>
 void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth, float* out, int64_t out_stride,
-             bool add) {
+             bool add, const float* ahead = nullptr) {
   Vector sums[kRows][vectors] = {};
   for (int64_t k = 0; k < depth; ++k) {
+    if constexpr (pace > 0)
+      if (k % pace == 0) __builtin_prefetch(ahead + k / pace * kLine, 0, 2);
     Vector columns[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) columns[v] = Load(b + k * kColumns + v * kLanes);
@@ -50,10 +54,11 @@ void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth
 }
 
 // Product into rows of 32, with as many vectors as so many columns take.
-inline void Multiply(const Rows& a, int64_t column_stride, const float* b, int64_t depth, int64_t columns, float* out,
-                     bool add) {
-  if (columns <= kLanes) return Product<1>(a, column_stride, b, depth, out, kColumns, add);
-  Product<kVectors>(a, column_stride, b, depth, out, kColumns, add);
+template <int pace = 0>
+void Multiply(const Rows& a, int64_t column_stride, const float* b, int64_t depth, int64_t columns, float* out, bool add,
+              const float* ahead = nullptr) {
+  if (columns <= kLanes) return Product<1, pace>(a, column_stride, b, depth, out, kColumns, add, ahead);
+  Product<kVectors, pace>(a, column_stride, b, depth, out, kColumns, add, ahead);
 }
 
 constexpr int64_t kDepth = 2048;          // of a panel, (2048, 32)

@@ -36,6 +36,7 @@ inline Vector Exp(Vector x) {
 }
 
 inline Vector Silu(Vector x) { return x / (1.0f + Exp(-x)); }
+inline float Silu(float x) { return x / (1.0f + std::exp(-x)); }
 
 inline float Sum(Vector v) {
   float sum = 0.0f;

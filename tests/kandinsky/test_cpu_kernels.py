@@ -12,12 +12,13 @@ import pytest
 from mindspore import Tensor, nn
 
 from kandinsky import cpu_kernels
-from kandinsky.networks.layers import Conv2d, GroupNorm
-from kandinsky.ops import Kernels, use_device, with_fast_paths
+from kandinsky.cpu_kernels import build
+from kandinsky.networks.layers import Conv2d, GroupNorm, Linear
+from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
 from tests.kandinsky.models import check
 
 # Of the largest magnitude. Winograd's transforms lose a digit against a sum of products.
-CONVOLUTION, PRODUCT, NORM, ATTENTION = 3e-5, 2e-6, 2e-6, 1e-5
+CONVOLUTION, PRODUCT, NORM, ATTENTION, ACTIVATION = 3e-5, 2e-6, 2e-6, 1e-5, 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,86 @@ def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
 
 
 @pytest.mark.parametrize("chance", range(12))
+def test_a_packed_linear_layer_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    # More than one partial sum deep, fewer and more rows than are computed at once, and panels fewer than threads.
+    depth, features = int(rng.integers(1, 600)), 32 * int(rng.choice([1, 2, 9]))
+    shape = tuple(int(side) for side in rng.integers(1, 30, int(rng.integers(1, 3))))
+    layers = [Linear(depth, features, kernels) for kernels in (plain, fast)]
+    weight, bias = tensor(rng, features, depth), tensor(rng, features)
+    for layer in layers:
+        layer.weight.set_data(weight)
+        assert layer.bias is not None
+        layer.bias.set_data(bias)
+        layer.pack()
+    assert [layer.packed for layer in layers] == [False, True]
+    x = tensor(rng, *shape, depth)
+    expected = layers[0](x).asnumpy()
+    check("eager", layers[1](x).asnumpy(), expected, relative=PRODUCT)
+    if chance % 4 == 0:
+        check("compiled", ms.jit(layers[1].construct)(x).asnumpy(), expected, relative=PRODUCT)
+
+
+def test_a_row_of_a_linear_layer_does_not_depend_on_the_others(fast: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    layer = Linear(300, 64, fast)
+    layer.weight.set_data(tensor(rng, 64, 300))
+    layer.pack()
+    x = tensor(rng, 29, 300)
+    together = layer(x).asnumpy()
+    for row in (0, 11, 12, 28):
+        np.testing.assert_array_equal(layer(x[row : row + 1]).asnumpy()[0], together[row])
+
+
+@pytest.mark.parametrize(("bias", "features"), [(False, 32), (True, 33)])
+def test_a_linear_layer_without_a_bias_or_of_an_odd_width_stays_plain(
+    bias: bool, features: int, plain: Kernels, fast: Kernels
+) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = tensor(rng, features, 20), tensor(rng, 3, 20)
+    results = []
+    for kernels in (plain, fast):
+        layer = Linear(20, features, kernels, bias=bias)
+        layer.weight.set_data(weight)
+        layer.pack()
+        assert not layer.packed
+        results.append(layer(x).asnumpy())
+    np.testing.assert_array_equal(results[1], results[0])
+
+
+@pytest.mark.parametrize("name", ["silu", "swish", "gelu", "quick_gelu", "relu"])
+def test_an_activation_is_the_plain_one(name: str, plain: Kernels, fast: Kernels) -> None:
+    x = Tensor(np.concatenate([np.linspace(-12, 12, 4801), [-1e4, -90.0, 90.0, 1e4]]).astype(np.float32))
+    check(name, fast.activate(x, name).asnumpy(), plain.activate(x, name).asnumpy(), relative=0.0, absolute=ACTIVATION)
+    half = x.astype(ms.float16)
+    np.testing.assert_array_equal(fast.activate(half, name).asnumpy(), plain.activate(half, name).asnumpy())
+
+
+@pytest.mark.parametrize("chance", range(6))
+def test_the_shared_layer_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    width = int(rng.integers(2, 300))
+    x, weight, bias = tensor(rng, 3, int(rng.integers(1, 20)), width) * 3 + 5, tensor(rng, width), tensor(rng, width)
+    arguments = (x, weight, bias, 1e-5)
+    check("norm", fast.layer_norm(*arguments).asnumpy(), plain.layer_norm(*arguments).asnumpy(), relative=NORM)
+
+
+@pytest.mark.parametrize("chance", range(12))
+def test_the_fused_spatial_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(chance)
+    groups, width, factor = int(rng.choice([1, 4, 32])), int(rng.integers(1, 5)), int(rng.choice([1, 2, 8]))
+    b, channels = int(rng.integers(1, 4)), groups * width
+    h, w = int(rng.integers(2, 7)), int(rng.integers(2, 7))
+    x = tensor(rng, b, channels, h * factor, w * factor) * 3 + 5
+    vectors, maps = [tensor(rng, channels) for _ in range(2)], [tensor(rng, b, channels, h, w) for _ in range(2)]
+    activation = (None, "silu", "gelu")[chance % 3]
+    results = [
+        kernels.spatial_norm(x, *vectors, groups, 1e-6, *maps, activation).asnumpy() for kernels in (plain, fast)
+    ]
+    check("norm", results[1], results[0], relative=NORM)
+
+
+@pytest.mark.parametrize("chance", range(12))
 def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
     groups, width = int(rng.choice([1, 4, 32])), int(rng.integers(1, 5))
@@ -95,29 +176,28 @@ def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kern
         layer = GroupNorm(groups, channels, 1e-5, kernels)
         layer.weight.set_data(Tensor(np.linspace(-1, 2, channels, dtype=np.float32)))
         layer.bias.set_data(Tensor(np.linspace(1, -1, channels, dtype=np.float32)))
-        results.append(layer(x, scale, shift, chance % 3 == 0).asnumpy())
+        results.append(layer(x, scale, shift, (None, "silu", "relu")[chance % 3]).asnumpy())
     # One value a group: both are 0, to rounding.
     check("norm", results[1], results[0], relative=NORM, absolute=1e-5 if width * x.shape[2] * x.shape[3] == 1 else 0.0)
 
 
-@pytest.mark.parametrize("chance", range(12))
+@pytest.mark.parametrize("chance", range(15))
 def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
     heads, head_dim = int(rng.integers(1, 5)), 16 * int(rng.integers(1, 6))
     b, n, m = int(rng.integers(1, 3)), int(rng.integers(1, 200)), int(rng.integers(1, 200))
     query, key, value = (tensor(rng, b, tokens, heads * head_dim) * 3 for tokens in (n, m, m))
-    expected = Attend(plain, heads)(query, key, value, None).asnumpy()
-    check("eager", Attend(fast, heads)(query, key, value, None).asnumpy(), expected, relative=ATTENTION)
+    shape = (None, (b, 1, 1, m), (1, 1, n, m), (b, 1, n, m), (b, heads, n, m))[chance % 5]
+    bias = None if shape is None else Tensor(rng.choice([0.0, MASKED], shape, p=[0.7, 0.3]).astype(np.float32))
+    expected = Attend(plain, heads)(query, key, value, bias).asnumpy()
+    check("eager", Attend(fast, heads)(query, key, value, bias).asnumpy(), expected, relative=ATTENTION)
 
 
 def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(0)
     query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
-    bias = Tensor(np.where(np.arange(5) < 2, -10000.0, 0.0).astype(np.float32).reshape(1, 1, 1, 5))
-    for heads, own_bias in ((2, None), (3, bias)):  # heads of 24, and a bias
-        arguments = (query, key, value, own_bias)
-        expected = Attend(plain, heads)(*arguments).asnumpy()
-        np.testing.assert_array_equal(Attend(fast, heads)(*arguments).asnumpy(), expected)
+    expected = Attend(plain, 2)(query, key, value, None).asnumpy()  # heads of 24
+    np.testing.assert_array_equal(Attend(fast, 2)(query, key, value, None).asnumpy(), expected)
     half = query.astype(ms.float16)
     np.testing.assert_array_equal(
         Attend(fast, 1)(half, half, half, None).asnumpy(), Attend(plain, 1)(half, half, half, None).asnumpy()
@@ -151,9 +231,8 @@ def test_without_a_compiler_the_plain_operators_serve(
 def test_a_source_that_does_not_compile_is_told_and_done_without(
     plain: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = tmp_path / "broken.cc"
-    broken.write_text("no C++")
-    monkeypatch.setattr(cpu_kernels, "_SOURCE", broken)
+    (tmp_path / "broken.cc").write_text("no C++")
+    monkeypatch.setattr(build, "_FOLDER", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert with_fast_paths(plain) is plain
