@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mindspore import nn
 
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
+from kandinsky.cpu_kernels import Packer
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
 from kandinsky.networks.layers import Conv2d, Linear
@@ -99,15 +100,16 @@ class ComponentKind(Generic[Network, Config]):
             network = self.network(config, runtime.kernels)
         network.set_train(False)
         load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
-        _pack_weights(network)
+        if runtime.kernels.packer is not None:
+            _pack_weights(network, runtime.kernels.packer)
         return Loaded(network, config, component)
 
 
-def _pack_weights(network: nn.Cell) -> None:
-    """Lay weights out for the device's fast paths, where it has any."""
+def _pack_weights(network: nn.Cell, packer: Packer) -> None:
+    """Lay weights out for the device's fast paths."""
     for _, cell in network.cells_and_names():
         if isinstance(cell, Conv2d | Linear):
-            cell.pack()
+            cell.pack(packer)
 
 
 def check_tokens(tokens: Tokens, rows: int) -> None:

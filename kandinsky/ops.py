@@ -30,7 +30,7 @@ class Kernels:
         attention: (query (b, n, heads·d), key (b, m, heads·d), value (b, m, heads·d), heads, bias) → (b, n, heads·d).
             bias is None or additive, broadcastable to (b, heads, n, m), 0 or `MASKED`.
         conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,), stride, padding on top, bottom, left,
-            right) → (b, c_out, h', w').
+            right, residual) → (b, c_out, h', w'), to which a residual that is not None is added.
         linear: (x (…, in), weight (out, in), bias (out,) or None) → (…, out).
         activate: (x, name) → like x; the names are those of `ACTIVATIONS`.
         group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, activation) → like x: the norm;
@@ -39,24 +39,26 @@ class Kernels:
             w), activation) → like x: the norm, times scale, plus shift, each of whose pixels stands for f × f; then the
             activation, if any.
         layer_norm: (x (…, c), weight (c,), bias (c,), epsilon) → like x.
-        packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,)) → (b, c_out, h, w);
-            None where there is no such path.
-        packed_linear: (x (…, in), weights as `cpu_kernels.pack_linear` makes them, bias (out,)) → (…, out); None where
-            there is no such path.
+        packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,), residual) → (b,
+            c_out, h, w), to which a residual that is not None is added; None where there is no such path.
+        packed_linear: (x (…, in), weights as `cpu_kernels.pack_linear` makes them, bias (out,), residual) → (…, out),
+            to which a residual that is not None is added; None where there is no such path.
+        packer: lays weights out for the packed entries; None where there are none.
         waits: a graph's call ends when its result is there. The CPU's threads would else fight for the cores: a graph
             that is queued behind another makes both take ten times as long (MindSpore 2.10, two cores).
     """
 
     name: str
     attention: Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
-    conv2d: Callable[[Tensor, Tensor, Tensor | None, int, tuple[int, int, int, int]], Tensor]
+    conv2d: Callable[[Tensor, Tensor, Tensor | None, int, tuple[int, int, int, int], Tensor | None], Tensor]
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     activate: Callable[[Tensor, str], Tensor]
     group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, str | None], Tensor]
     spatial_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor, Tensor, str | None], Tensor]
     layer_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
-    packed_conv2d: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
-    packed_linear: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    packed_conv2d: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None = None
+    packed_linear: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None = None
+    packer: cpu_kernels.Packer | None = None
     waits: bool = False
 
 
@@ -103,6 +105,7 @@ def with_fast_paths(kernels: Kernels) -> Kernels:
         layer_norm=cpu_kernels.SharedLayerNorm(library, kernels.layer_norm),
         packed_conv2d=cpu_kernels.PackedConvolution(library),
         packed_linear=cpu_kernels.PackedLinear(library),
+        packer=cpu_kernels.Packer(library),
     )
 
 
@@ -118,10 +121,19 @@ def downsample_average(x: Tensor) -> Tensor:
     return ops.avg_pool2d(x, kernel_size=2, stride=2)
 
 
-def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int, int, int]) -> Tensor:
+def _conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: tuple[int, int, int, int],
+    residual: Tensor | None,
+) -> Tensor:
     out_channels, _, kernel, _ = weight.shape
     y = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)(x, weight)
-    return y if bias is None else ops.BiasAdd()(y, bias)
+    if bias is not None:
+        y = ops.BiasAdd()(y, bias)
+    return y if residual is None else residual + y
 
 
 def _group_norm(

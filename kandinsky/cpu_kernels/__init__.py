@@ -11,7 +11,7 @@ from kandinsky.cpu_kernels.cells import (
     SharedActivation,
     SharedLayerNorm,
 )
-from kandinsky.cpu_kernels.packing import is_large, pack, pack_linear, packs, packs_linear
+from kandinsky.cpu_kernels.packing import Packer, is_large, packs, packs_linear
 
 __all__ = [
     "BlockedAttention",
@@ -20,12 +20,11 @@ __all__ = [
     "FusedSpatialNorm",
     "PackedConvolution",
     "PackedLinear",
+    "Packer",
     "SharedActivation",
     "SharedLayerNorm",
     "build_library",
     "is_large",
-    "pack",
-    "pack_linear",
     "packs",
     "packs_linear",
     "use_threads",

@@ -17,14 +17,16 @@ _KINDS = {"silu": 0, "swish": 0, "gelu": 1, "quick_gelu": 2}
 
 
 class PackedConvolution(nn.Cell):
-    """(x (b, c_in, h, w), packed weights, bias (c_out,)) → (b, c_out, h, w)."""
+    """(x (b, c_in, h, w), packed weights, bias (c_out,), what is added or None) → (b, c_out, h, w)."""
 
     def __init__(self, library: Path) -> None:
         super().__init__()
         self.operator = _custom(library, "Convolution", _convolved_shape)
 
-    def construct(self, x: Tensor, packed: Tensor, bias: Tensor) -> Tensor:
-        return self.operator(x, packed, bias)
+    def construct(self, x: Tensor, packed: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
+        if residual is None:
+            return self.operator(x, packed, bias)
+        return self.operator(x, packed, bias, residual)
 
 
 class DirectConvolution(nn.Cell):
@@ -36,24 +38,34 @@ class DirectConvolution(nn.Cell):
         self.plain = plain
 
     def construct(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int, int, int]
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: tuple[int, int, int, int],
+        residual: Tensor | None,
     ) -> Tensor:
         c_out, c_in, kernel, _ = weight.shape
         same = stride == 1 and kernel % 2 == 1 and padding == ((kernel - 1) // 2,) * 4
         if bias is None or not same or x.dtype != ms.float32 or min(c_in, c_out) < _LANES:
-            return self.plain(x, weight, bias, stride, padding)
-        return self.operator(x, weight, bias)
+            return self.plain(x, weight, bias, stride, padding, residual)
+        if residual is None:
+            return self.operator(x, weight, bias)
+        return self.operator(x, weight, bias, residual)
 
 
 class PackedLinear(nn.Cell):
-    """(x (…, in), packed weights (out, in), bias (out,)) → (…, out)."""
+    """(x (…, in), packed weights (out, in), bias (out,), what is added (…, out) or None) → (…, out)."""
 
     def __init__(self, library: Path) -> None:
         super().__init__()
         self.operator = _custom(library, "Linear", _linear_shape)
 
-    def construct(self, x: Tensor, packed: Tensor, bias: Tensor) -> Tensor:
-        return self.operator(x, packed, bias)
+    def construct(self, x: Tensor, packed: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
+        if residual is None:
+            return self.operator(x, packed, bias)
+        return self.operator(x, packed, bias, residual)
 
 
 class SharedActivation(nn.Cell):
@@ -167,11 +179,11 @@ def _first_shape(first: list[int], *others: list[int]) -> list[int]:  # noqa: AR
     return first
 
 
-def _convolved_shape(x: list[int], weights: list[int], bias: list[int]) -> list[int]:  # noqa: ARG001 - likewise
+def _convolved_shape(x: list[int], weights: list[int], bias: list[int], *others: list[int]) -> list[int]:  # noqa: ARG001 - likewise
     return [x[0], bias[0], x[2], x[3]]
 
 
-def _linear_shape(x: list[int], weights: list[int], bias: list[int]) -> list[int]:  # noqa: ARG001 - likewise
+def _linear_shape(x: list[int], weights: list[int], *others: list[int]) -> list[int]:  # noqa: ARG001 - likewise
     return [*x[:-1], weights[0]]
 
 

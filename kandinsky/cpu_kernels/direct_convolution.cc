@@ -72,13 +72,15 @@ void FillPanel(const float* padded, const Window& window, const Pixels& pixels, 
 
 }  // namespace
 
-// Inputs: x (b, c_in, h, w), weights (c_out, c_in, k, k), bias (c_out); k is odd. Output: (b, c_out, h, w).
+// Inputs: x (b, c_in, h, w), weights (c_out, c_in, k, k), k odd, bias (c_out) and, if there is one, what is to be added,
+// like the output. Output: (b, c_out, h, w).
 extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (nparam != 4) return 1;
+  if (nparam != 4 && nparam != 5) return 1;
   const float* x = static_cast<const float*>(params[0]);
   const float* weights = static_cast<const float*>(params[1]);
   const float* bias = static_cast<const float*>(params[2]);
-  float* y = static_cast<float*>(params[3]);
+  const float* residual = nparam == 5 ? static_cast<const float*>(params[3]) : nullptr;
+  float* y = static_cast<float*>(params[nparam - 1]);
   const int64_t b = shapes[0][0], c_out = shapes[1][0];
   const Window window{shapes[0][1], shapes[1][2], shapes[0][2], shapes[0][3]};
   if (b * window.c_in * window.area() > INT32_MAX) return 2;
@@ -99,8 +101,9 @@ extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shap
         [&](int64_t channel, int64_t pixel, int64_t count, const float* sums) {
           for (int64_t i = 0; i < std::min<int64_t>(kRows, c_out - channel); ++i)
             for (int64_t j = 0; j < count; ++j) {
-              const int64_t row = (pixel + j) / area;
-              y[(row * c_out + channel + i) * area + (pixel + j) % area] = sums[i * kColumns + j] + bias[channel + i];
+              const int64_t at = ((pixel + j) / area * c_out + channel + i) * area + (pixel + j) % area;
+              const float sum = sums[i * kColumns + j] + bias[channel + i];
+              y[at] = residual == nullptr ? sum : sum + residual[at];
             }
         });
   });

@@ -12,13 +12,16 @@ namespace {
 constexpr int kPace = 4;
 constexpr int64_t kTilesAhead = kPace * kColumns / kLine;
 
-// Rows row … row + 12 or fewer of y (rows, outs), outputs out … out + 32: bias + x times a panel (depth, 32) of weights.
-void MultiplyTile(const float* x, const float* panel, const float* bias, int64_t depth, int64_t rows, float* y,
-                  int64_t outs, const float* ahead) {
+// Rows row … row + 12 or fewer of y (rows, outs), outputs out … out + 32: x times a panel (depth, 32) of weights, plus
+// the bias and, if there is one, what is to be added.
+void MultiplyTile(const float* x, const float* panel, const float* bias, const float* residual, int64_t depth,
+                  int64_t rows, float* y, int64_t outs, const float* ahead) {
   float tile[kRows * kColumns];  // of which rows beyond the last are not written out
   float* sums = rows == kRows ? y : tile;
   const int64_t stride = rows == kRows ? outs : kColumns;
-  for (int64_t row = 0; row < kRows; ++row) std::copy_n(bias, kColumns, sums + row * stride);
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t i = 0; i < kColumns; ++i)
+      sums[row * stride + i] = residual == nullptr ? bias[i] : bias[i] + residual[row * outs + i];
   for (int64_t start = 0; start < depth; start += kPartial)
     Product<kVectors, kPace>(Rows(x + start, depth, rows), 1, panel + start * kColumns,
                              std::min(kPartial, depth - start), sums, stride, true, ahead + start / kPace * kLine);
@@ -28,13 +31,15 @@ void MultiplyTile(const float* x, const float* panel, const float* bias, int64_t
 
 }  // namespace
 
-// Inputs: x (..., in), weights (out / 32, in, 32) in the shape (out, in), bias (out). Output: (..., out).
+// Inputs: x (..., in), weights (out / 32, in, 32) in the shape (out, in), bias (out) and, if there is one, what is to be
+// added, like the output. Output: (..., out).
 extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, const char**, void*, void*) {
-  if (nparam != 4) return 1;
+  if (nparam != 4 && nparam != 5) return 1;
   const float* x = static_cast<const float*>(params[0]);
   const float* weights = static_cast<const float*>(params[1]);
   const float* bias = static_cast<const float*>(params[2]);
-  float* y = static_cast<float*>(params[3]);
+  const float* residual = nparam == 5 ? static_cast<const float*>(params[3]) : nullptr;
+  float* y = static_cast<float*>(params[nparam - 1]);
   const int64_t outs = shapes[1][0], depth = shapes[1][1], panels = outs / kColumns;
   if (outs % kColumns != 0) return 2;
   int64_t rows = 1;
@@ -50,10 +55,21 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
       const float* ahead = part + 1 < last ? weights + (part + 1) / splits * kColumns * depth : own;
       for (int64_t group = begin; group < end; ++group) {
         const int64_t row = group * kRows, out = panel * kColumns;
-        MultiplyTile(x + row * depth, own, bias + out, depth, std::min<int64_t>(kRows, rows - row), y + row * outs + out,
-                     outs, ahead + (group - begin) % kTilesAhead * (depth / kPace * kLine));
+        MultiplyTile(x + row * depth, own, bias + out, residual == nullptr ? nullptr : residual + row * outs + out, depth,
+                     std::min<int64_t>(kRows, rows - row), y + row * outs + out, outs,
+                     ahead + (group - begin) % kTilesAhead * (depth / kPace * kLine));
       }
     }
   });
   return 0;
+}
+
+// Weights (out, in), out a multiple of 32, as panels (out / 32, in, 32). Called by ctypes.
+extern "C" void PackLinear(const float* weights, float* packed, int64_t outs, int64_t depth) {
+  ForRanges(outs / kColumns, [&](int64_t first, int64_t last) {
+    for (int64_t panel = first; panel < last; ++panel)
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = 0; j < kColumns; ++j)
+          packed[(panel * depth + k) * kColumns + j] = weights[(panel * kColumns + j) * depth + k];
+  });
 }

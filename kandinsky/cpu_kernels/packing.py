@@ -1,4 +1,7 @@
-"""Weights of convolutions in Winograd's form, and which convolutions take it."""
+"""Weights as the operators want them, and which weights are laid out so."""
+
+import ctypes
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -6,50 +9,52 @@ import numpy.typing as npt
 from mindspore import Tensor
 
 _LANES = 16
-# Of winograd's F(4 × 4, 3 × 3), arXiv:1509.09308: what makes 6 × 6 weights of 3 × 3.
-_TRANSFORM = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ]
-)
-_OUT_CHANNELS = 12  # that the operator computes at once
-_OUT_FEATURES = 32  # of a panel
+_OUT_CHANNELS = 12  # that a transformed convolution computes at once
+_OUT_FEATURES = 32  # of a linear layer's panel
 _LEAST_PIXELS = 144  # smaller maps have too few tiles
 _MOST_WEIGHTS = 1_200_000  # c_in · c_out; transformed weights are four times as large as the plain ones
 
 
+class Packer:
+    """Lays weights out, by the library's own functions.
+
+    Args:
+        library: from `build_library`.
+    """
+
+    def __init__(self, library: Path) -> None:
+        functions = ctypes.CDLL(str(library))
+        self._convolution, self._linear = functions.PackConvolution, functions.PackLinear
+        for function in (self._convolution, self._linear):
+            function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+            function.restype = None
+
+    def convolution(self, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Winograd's form, computed in float64: (c_out, c_in, 3, 3) → (36, ⌈c_out / 12⌉, c_in, 12)."""
+        c_out, c_in = weight.shape[:2]
+        packed = np.zeros((36, -(-c_out // _OUT_CHANNELS), c_in, _OUT_CHANNELS), np.float32)
+        weight = np.ascontiguousarray(weight)
+        self._convolution(weight.ctypes.data, packed.ctypes.data, c_out, c_in)
+        return packed
+
+    def linear(self, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Panels of 32 features: (out, in) → (out / 32, in, 32), in the old shape."""
+        weight = np.ascontiguousarray(weight)
+        packed = np.empty_like(weight)
+        self._linear(weight.ctypes.data, packed.ctypes.data, *weight.shape)
+        return packed
+
+
 def packs(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> bool:
-    """Whether a convolution of these weights, (c_out, c_in, k, k), has a fast path."""
+    """Whether a convolution of these weights, (c_out, c_in, k, k), is worth having in Winograd's form."""
     c_out, c_in, kernel, _ = weight.shape
     same = kernel == 3 and stride == 1 and padding == (1, 1, 1, 1)
     return same and weight.dtype == ms.float32 and c_in * c_out <= _MOST_WEIGHTS and min(c_in, c_out) >= _LANES
 
 
-def pack(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Weights as the operator wants them: (c_out, c_in, 3, 3) → (36, ⌈c_out / 12⌉, c_in, 12)."""
-    c_out, c_in = weight.shape[:2]
-    points = np.einsum("ik,ockl,jl->ijoc", _TRANSFORM, weight.astype(np.float64), _TRANSFORM, optimize=True)
-    groups = -(-c_out // _OUT_CHANNELS)
-    filled = np.zeros((36, groups * _OUT_CHANNELS, c_in), np.float32)
-    filled[:, :c_out] = points.reshape(36, c_out, c_in)
-    return np.ascontiguousarray(filled.reshape(36, groups, _OUT_CHANNELS, c_in).transpose(0, 1, 3, 2))
-
-
 def packs_linear(weight: Tensor) -> bool:
     """Whether a linear layer of these weights, (out, in), has a fast path."""
     return weight.dtype == ms.float32 and weight.shape[0] % _OUT_FEATURES == 0
-
-
-def pack_linear(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Weights as the operator wants them: (out, in) → (out / 32, in, 32), in the old shape."""
-    outs, depth = weight.shape
-    panels = weight.reshape(outs // _OUT_FEATURES, _OUT_FEATURES, depth).transpose(0, 2, 1)
-    return np.ascontiguousarray(panels).reshape(outs, depth)
 
 
 def is_large(x: Tensor) -> bool:

@@ -122,7 +122,7 @@ void TransformTiles(const float* x, int64_t channel, int64_t channels, const Map
 
 // One channel of sixteen tiles out of the products: a vector for each point, stride floats apart.
 void WriteTiles(const float* m, int64_t stride, int64_t channel, int64_t channels, const Map& map, int64_t first,
-                float bias, float* y) {
+                float bias, const float* residual, float* y) {
   Vector d[kPoints], half[kTile * kPatch], out[kTile];
   for (int point = 0; point < kPoints; ++point) d[point] = Load(m + point * stride);
   for (int j = 0; j < kPatch; ++j) TransformOutput(d + j, kPatch, half + j, kPatch);
@@ -133,9 +133,17 @@ void WriteTiles(const float* m, int64_t stride, int64_t channel, int64_t channel
     Join(out, lines[i]);
   }
   map.Runs(first, [&](const Run& run) {
-    float* corner = y + ((run.picture * channels + channel) * map.h + run.top) * map.w + run.left;
-    for (int64_t i = 0; i < std::min<int64_t>(kTile, map.h - run.top); ++i)
-      std::copy_n(lines[i] + run.lane * kTile, std::min(run.count * kTile, map.w - run.left), corner + i * map.w);
+    const int64_t corner = ((run.picture * channels + channel) * map.h + run.top) * map.w + run.left;
+    const int64_t width = std::min(run.count * kTile, map.w - run.left);
+    for (int64_t i = 0; i < std::min<int64_t>(kTile, map.h - run.top); ++i) {
+      const float* line = lines[i] + run.lane * kTile;
+      float* to = y + corner + i * map.w;
+      if (residual == nullptr) {
+        std::copy_n(line, width, to);
+      } else {
+        for (int64_t j = 0; j < width; ++j) to[j] = line[j] + residual[corner + i * map.w + j];
+      }
+    }
   });
 }
 
@@ -143,14 +151,16 @@ void WriteTiles(const float* m, int64_t stride, int64_t channel, int64_t channel
 
 // A 3 x 3 convolution of stride 1 that keeps the size.
 //
-// Inputs: x (b, c_in, h, w), weights (36, ceil(c_out / 12), c_in, 12), transformed, bias (c_out).
+// Inputs: x (b, c_in, h, w), weights (36, ceil(c_out / 12), c_in, 12), transformed, bias (c_out) and, if
+// there is one, what is to be added, like the output.
 // Output: (b, c_out, h, w).
 extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (nparam != 4) return 1;
+  if (nparam != 4 && nparam != 5) return 1;
   const float* x = static_cast<const float*>(params[0]);
   const float* weights = static_cast<const float*>(params[1]);
   const float* bias = static_cast<const float*>(params[2]);
-  float* y = static_cast<float*>(params[3]);
+  const float* residual = nparam == 5 ? static_cast<const float*>(params[3]) : nullptr;
+  float* y = static_cast<float*>(params[nparam - 1]);
   const int64_t c_in = shapes[0][1], c_out = shapes[2][0], h = shapes[0][2], w = shapes[0][3];
   const Map map{shapes[0][0], h, w, (h + kTile - 1) / kTile, (w + kTile - 1) / kTile};
   const int64_t all_groups = (c_out + kRows - 1) / kRows, blocks = (map.tiles() + kColumns - 1) / kColumns;
@@ -180,7 +190,40 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
     for (int64_t out = 0; out < std::min(groups * kRows, c_out - first * kRows); ++out)
       for (int64_t start = 0; start < tiles; start += kLanes)
         WriteTiles(m + out * kColumns + start, m_stride, first * kRows + out, c_out, map, tile + start,
-                   bias[first * kRows + out], y);
+                   bias[first * kRows + out], residual, y);
   });
   return 0;
+}
+
+namespace {
+
+// G g, on three numbers at stride apart, which become six.
+void TransformWeights(const double* g, int stride, double* u, int u_stride) {
+  const double even = g[0] + g[2 * stride], odd = g[stride];
+  const double wide = g[0] + 4.0 * g[2 * stride], twice = 2.0 * g[stride];
+  u[0] = g[0] / 4.0;
+  u[u_stride] = -(even + odd) / 6.0;
+  u[2 * u_stride] = -(even - odd) / 6.0;
+  u[3 * u_stride] = (wide + twice) / 24.0;
+  u[4 * u_stride] = (wide - twice) / 24.0;
+  u[5 * u_stride] = g[2 * stride];
+}
+
+}  // namespace
+
+// Weights (c_out, c_in, 3, 3), transformed in float64, as (36, ceil(c_out / 12), c_in, 12); channels there are not are
+// left as they are. Called by ctypes.
+extern "C" void PackConvolution(const float* weights, float* packed, int64_t c_out, int64_t c_in) {
+  const int64_t groups = (c_out + kRows - 1) / kRows;
+  ForRanges(c_out * c_in, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      double g[9], half[18], u[kPoints];
+      std::copy_n(weights + i * 9, 9, g);
+      for (int column = 0; column < 3; ++column) TransformWeights(g + column, 3, half + column, 3);
+      for (int row = 0; row < kPatch; ++row) TransformWeights(half + row * 3, 1, u + row * kPatch, 1);
+      const int64_t out = i / c_in, in = i % c_in;
+      for (int64_t point = 0; point < kPoints; ++point)
+        packed[((point * groups + out / kRows) * c_in + in) * kRows + out % kRows] = static_cast<float>(u[point]);
+    }
+  });
 }

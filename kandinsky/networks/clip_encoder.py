@@ -21,7 +21,7 @@ class EncoderShape:
 
 
 class ClipAttention(nn.Cell):
-    """Multi-head self-attention: (b, n, width) → (b, n, width)."""
+    """Multi-head self-attention, added to a residual: twice (b, n, width) → (b, n, width)."""
 
     def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class ClipAttention(nn.Cell):
         self.heads = shape.heads
         self.attend = kernels.attention
 
-    def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        return self.out_proj(self.attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, bias))
+    def construct(self, x: Tensor, bias: Tensor | None, residual: Tensor) -> Tensor:
+        return self.out_proj(self.attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, bias), residual)
 
 
 class ClipMlp(nn.Cell):
-    """Two linear layers around an activation: (b, n, width) → (b, n, width)."""
+    """Two linear layers around an activation, added to a residual: twice (b, n, width) → (b, n, width)."""
 
     def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class ClipMlp(nn.Cell):
         self.activation = shape.activation
         self.activate = kernels.activate
 
-    def construct(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activate(self.fc1(x), self.activation))
+    def construct(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self.fc2(self.activate(self.fc1(x), self.activation), residual)
 
 
 class ClipLayer(nn.Cell):
@@ -61,8 +61,8 @@ class ClipLayer(nn.Cell):
         self.layer_norm2 = LayerNorm(shape.width, kernels, shape.epsilon)
 
     def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x), bias)
-        return x + self.mlp(self.layer_norm2(x))
+        x = self.self_attn(self.layer_norm1(x), bias, x)
+        return self.mlp(self.layer_norm2(x), x)
 
 
 class ClipEncoder(nn.Cell):

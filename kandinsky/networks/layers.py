@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from kandinsky.cpu_kernels import is_large, pack, pack_linear, packs, packs_linear
+from kandinsky.cpu_kernels import Packer, is_large, packs, packs_linear
 from kandinsky.ops import Kernels
 
 
@@ -18,7 +18,7 @@ def parameter(*shape: int) -> Parameter:
 
 
 class Linear(nn.Cell):
-    """y = x · weightᵀ + bias over the last axis: (…, in_features) → (…, out_features)."""
+    """y = x · weightᵀ + bias (+ a residual) over the last axis: (…, in_features) → (…, out_features)."""
 
     def __init__(self, in_features: int, out_features: int, kernels: Kernels, *, bias: bool = True) -> None:
         super().__init__()
@@ -28,22 +28,23 @@ class Linear(nn.Cell):
         self.multiply_packed = kernels.packed_linear
         self.packed = False
 
-    def pack(self) -> None:
+    def pack(self, packer: Packer) -> None:
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
-        if self.multiply_packed is None or self.bias is None or not packs_linear(self.weight):
+        if self.bias is None or not packs_linear(self.weight):
             return
         # In place, for they are no larger. Their shape stays what the checkpoint says.
-        self.weight.set_data(Tensor(pack_linear(self.weight.asnumpy())))
+        self.weight.set_data(Tensor(packer.linear(self.weight.asnumpy())))
         self.packed = True
 
-    def construct(self, x: Tensor) -> Tensor:
+    def construct(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if self.multiply_packed is not None and self.packed:
-            return self.multiply_packed(x, self.weight, self.bias)
-        return self.multiply(x, self.weight, self.bias)
+            return self.multiply_packed(x, self.weight, self.bias, residual)
+        y = self.multiply(x, self.weight, self.bias)
+        return y if residual is None else residual + y
 
 
 class Conv2d(nn.Cell):
-    """A k × k convolution: (b, in_channels, h, w) → (b, out_channels, h', w').
+    """A k × k convolution, plus a residual if there is one: (b, in_channels, h, w) → (b, out_channels, h', w').
 
     padding is given for each side (top, bottom, left, right); by default it keeps the size.
     """
@@ -68,16 +69,16 @@ class Conv2d(nn.Cell):
         self.convolve_packed = kernels.packed_conv2d
         self.packed: Parameter | None = None
 
-    def pack(self) -> None:
+    def pack(self, packer: Packer) -> None:
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
-        if self.convolve_packed is None or self.bias is None or not packs(self.weight, self.stride, self.padding):
+        if self.bias is None or not packs(self.weight, self.stride, self.padding):
             return
-        self.packed = Parameter(Tensor(pack(self.weight.asnumpy())), requires_grad=False)
+        self.packed = Parameter(Tensor(packer.convolution(self.weight.asnumpy())), requires_grad=False)
 
-    def construct(self, x: Tensor) -> Tensor:
+    def construct(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if self.convolve_packed is not None and self.packed is not None and is_large(x):
-            return self.convolve_packed(x, self.packed, self.bias)
-        return self.convolve(x, self.weight, self.bias, self.stride, self.padding)
+            return self.convolve_packed(x, self.packed, self.bias, residual)
+        return self.convolve(x, self.weight, self.bias, self.stride, self.padding, residual)
 
 
 class GroupNorm(nn.Cell):

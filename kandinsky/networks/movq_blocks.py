@@ -65,8 +65,8 @@ class MovqResnet(nn.Cell):
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
         hidden = self.conv1(self.norm1(x, latents, self.activation))
-        hidden = self.conv2(self.norm2(hidden, latents, self.activation))
-        return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return self.conv2(self.norm2(hidden, latents, self.activation), shortcut)
 
 
 class MovqAttention(nn.Cell):

@@ -62,7 +62,7 @@ class PriorConfig:
 
 
 class PriorAttention(nn.Cell):
-    """Multi-head self-attention: (b, n, width) → (b, n, width)."""
+    """Multi-head self-attention, added to a residual: twice (b, n, width) → (b, n, width)."""
 
     def __init__(self, width: int, heads: int, kernels: Kernels) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class PriorAttention(nn.Cell):
         self.heads = heads
         self.attend = kernels.attention
 
-    def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.to_out[0](self.attend(self.to_q(x), self.to_k(x), self.to_v(x), self.heads, bias))
+    def construct(self, x: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
+        return self.to_out[0](self.attend(self.to_q(x), self.to_k(x), self.to_v(x), self.heads, bias), residual)
 
 
 class GeluProjection(nn.Cell):
@@ -90,14 +90,14 @@ class GeluProjection(nn.Cell):
 
 
 class PriorFeedForward(nn.Cell):
-    """Expand by four, GELU, contract: (b, n, width) → (b, n, width)."""
+    """Expand by four, GELU, contract, added to a residual: twice (b, n, width) → (b, n, width)."""
 
     def __init__(self, width: int, kernels: Kernels) -> None:
         super().__init__()
         self.net = cells([GeluProjection(width, 4 * width, kernels), Nothing(), Linear(4 * width, width, kernels)])
 
-    def construct(self, x: Tensor) -> Tensor:
-        return self.net[2](self.net[0](x))
+    def construct(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x), residual)
 
 
 class PriorBlock(nn.Cell):
@@ -111,8 +111,8 @@ class PriorBlock(nn.Cell):
         self.ff = PriorFeedForward(width, kernels)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
-        x = x + self.attn1(self.norm1(x), bias)
-        return x + self.ff(self.norm3(x))
+        x = self.attn1(self.norm1(x), bias, x)
+        return self.ff(self.norm3(x), x)
 
 
 class PriorTransformer(nn.Cell):

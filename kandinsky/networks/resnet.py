@@ -54,10 +54,9 @@ class ResnetBlock(nn.Cell):
             x, hidden = upsample_nearest(x, 2), upsample_nearest(hidden, 2)
         elif self.resample == "down":
             x, hidden = downsample_average(x), downsample_average(hidden)
-        hidden = self.conv2(self._time_conditioned(self.conv1(hidden), time))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
-        x = x + hidden
+        x = self.conv2(self._time_conditioned(self.conv1(hidden), time), x)
         return x if self.output_scale == 1.0 else x / self.output_scale
 
     def _time_conditioned(self, hidden: Tensor, time: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ class ResidualOutput(nn.Cell):
         self.LayerNorm = LayerNorm(config.hidden_size, kernels, config.layer_norm_eps)
 
     def construct(self, x: Tensor, residual: Tensor) -> Tensor:
-        return self.LayerNorm(self.dense(x) + residual)
+        return self.LayerNorm(self.dense(x, residual))
 
 
 class Attention(nn.Cell):

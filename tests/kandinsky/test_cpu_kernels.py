@@ -37,6 +37,11 @@ def tensor(rng: np.random.Generator, *shape: int) -> Tensor:
     return Tensor(rng.standard_normal(shape).astype(np.float32))
 
 
+def packer(kernels: Kernels) -> cpu_kernels.Packer:
+    assert kernels.packer is not None
+    return kernels.packer
+
+
 class Attend(nn.Cell):
     """A table's attention as a cell, to compile it."""
 
@@ -59,14 +64,14 @@ def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
         layer.weight.set_data(weight)
         assert layer.bias is not None
         layer.bias.set_data(bias)
-        layer.pack()
+    layers[1].pack(packer(fast))
     assert layers[0].packed is None
     assert layers[1].packed is not None
-    x = tensor(rng, b, c_in, h, w)
-    expected = layers[0](x).asnumpy()
-    check("eager", layers[1](x).asnumpy(), expected, relative=CONVOLUTION)
+    x, residual = tensor(rng, b, c_in, h, w), tensor(rng, b, c_out, h, w) if chance % 2 else None
+    expected = layers[0](x, residual).asnumpy()
+    check("eager", layers[1](x, residual).asnumpy(), expected, relative=CONVOLUTION)
     if chance % 4 == 0:
-        check("compiled", ms.jit(layers[1].construct)(x).asnumpy(), expected, relative=CONVOLUTION)
+        check("compiled", ms.jit(layers[1].construct)(x, residual).asnumpy(), expected, relative=CONVOLUTION)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -79,8 +84,9 @@ def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
         c_in, kernel = 500, 3  # deeper than one panel
     x, weight, bias = tensor(rng, b, c_in, h, w), tensor(rng, c_out, c_in, kernel, kernel), tensor(rng, c_out)
     padding = ((kernel - 1) // 2,) * 4
-    expected = plain.conv2d(x, weight, bias, 1, padding).asnumpy()
-    check("eager", fast.conv2d(x, weight, bias, 1, padding).asnumpy(), expected, relative=PRODUCT)
+    residual = tensor(rng, b, c_out, h, w) if chance % 2 else None
+    expected = plain.conv2d(x, weight, bias, 1, padding, residual).asnumpy()
+    check("eager", fast.conv2d(x, weight, bias, 1, padding, residual).asnumpy(), expected, relative=PRODUCT)
     assert fast.conv2d is not plain.conv2d
 
 
@@ -96,20 +102,20 @@ def test_a_packed_linear_layer_is_the_plain_one(chance: int, plain: Kernels, fas
         layer.weight.set_data(weight)
         assert layer.bias is not None
         layer.bias.set_data(bias)
-        layer.pack()
+    layers[1].pack(packer(fast))
     assert [layer.packed for layer in layers] == [False, True]
-    x = tensor(rng, *shape, depth)
-    expected = layers[0](x).asnumpy()
-    check("eager", layers[1](x).asnumpy(), expected, relative=PRODUCT)
+    x, residual = tensor(rng, *shape, depth), tensor(rng, *shape, features) if chance % 2 else None
+    expected = layers[0](x, residual).asnumpy()
+    check("eager", layers[1](x, residual).asnumpy(), expected, relative=PRODUCT)
     if chance % 4 == 0:
-        check("compiled", ms.jit(layers[1].construct)(x).asnumpy(), expected, relative=PRODUCT)
+        check("compiled", ms.jit(layers[1].construct)(x, residual).asnumpy(), expected, relative=PRODUCT)
 
 
 def test_a_row_of_a_linear_layer_does_not_depend_on_the_others(fast: Kernels) -> None:
     rng = np.random.default_rng(0)
     layer = Linear(300, 64, fast)
     layer.weight.set_data(tensor(rng, 64, 300))
-    layer.pack()
+    layer.pack(packer(fast))
     x = tensor(rng, 29, 300)
     together = layer(x).asnumpy()
     for row in (0, 11, 12, 28):
@@ -126,7 +132,7 @@ def test_a_linear_layer_without_a_bias_or_of_an_odd_width_stays_plain(
     for kernels in (plain, fast):
         layer = Linear(20, features, kernels, bias=bias)
         layer.weight.set_data(weight)
-        layer.pack()
+        layer.pack(packer(fast))
         assert not layer.packed
         results.append(layer(x).asnumpy())
     np.testing.assert_array_equal(results[1], results[0])
@@ -204,16 +210,16 @@ def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fa
     )
     for stride, padding in ((2, (1, 1, 1, 1)), (1, (0, 2, 0, 2))):
         other = Conv2d(32, 32, 3, fast, stride=stride, padding=padding)
-        other.pack()
+        other.pack(packer(fast))
         assert other.packed is None
     x, weight, bias = tensor(rng, 1, 16, 6, 5), tensor(rng, 16, 16, 3, 3), tensor(rng, 16)
     halves = (value.astype(ms.float16) for value in (x, weight, bias))
     for convolution in (
-        (x, weight, bias, 2, (1, 1, 1, 1)),
-        (x, weight, bias, 1, (0, 2, 0, 2)),
-        (x, weight, None, 1, (1, 1, 1, 1)),
-        (x, weight[:8], bias[:8], 1, (1, 1, 1, 1)),
-        (*halves, 1, (1, 1, 1, 1)),
+        (x, weight, bias, 2, (1, 1, 1, 1), None),
+        (x, weight, bias, 1, (0, 2, 0, 2), None),
+        (x, weight, None, 1, (1, 1, 1, 1), x),
+        (x, weight[:8], bias[:8], 1, (1, 1, 1, 1), None),
+        (*halves, 1, (1, 1, 1, 1), None),
     ):
         expected = plain.conv2d(*convolution).asnumpy()
         np.testing.assert_array_equal(fast.conv2d(*convolution).asnumpy(), expected)
