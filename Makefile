@@ -96,8 +96,8 @@ bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's
 	$(BIN)/python -m benchmarks.batching.simulate --jobs 5000
 	$(BIN)/python -m benchmarks.batching
 
-bench-compute: $(INSTALLED) $(REFERENCE) ## Each network against torch and diffusers (gigabytes to install; 10 minutes).
-	$(BIN)/python -m benchmarks.compute --torch-python $(REFERENCE)
+bench-compute: $(INSTALLED) $(REFERENCE) ## Each network against torch and diffusers (gigabytes to install; 15 minutes); FULL=1 for full size.
+	$(BIN)/python -m benchmarks.compute --torch-python $(REFERENCE) $(if $(FULL),--full)
 
 bench-client: ## What the Go client costs over the generated stub, for a 512×512 picture.
 	cd clients/go && go test ./kandinsky -run '^$$' -bench Img2Img -benchtime 1000x -count 3

@@ -1,6 +1,7 @@
-"""Time of each network against torch and diffusers, on random weights of the middle size; outputs are compared as well.
+"""Time of each network against torch and diffusers, on random weights; outputs are compared as well.
 
-Both sides are processes that take turns, case by case and round by round. Needs torch in an interpreter of its own.
+Of the middle size, or with --full of Kandinsky 2.1's own. Both sides are processes that take turns, case by case and
+round by round. Needs torch in an interpreter of its own.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from benchmarks.compute.cases import Case
 
 _CONFIGS = Path(__file__).parent / "middle"
 _TOKENIZERS = Path("tests/reference/tiny")
-_CASES = [
+_MIDDLE = [
     *(Case("unet", batch, 256) for batch in (1, 2, 4, 8)),
     Case("unet", 2, 512),
     Case("movq_encode", 1, 256),
@@ -29,16 +30,21 @@ _CASES = [
     Case("clip_text", 1),
     Case("xlm_roberta", 1),
 ]
+# Of Kandinsky 2.1's own size: those that are in memory together, and only beside torch.
+_FULL = [[Case("unet", 2, 256), Case("unet", 2, 512), Case("movq_decode", 1, 512)], [Case("prior", 2)]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A case's medians in seconds, and how far the outputs lie apart, relative to the largest."""
+    """A case's medians in seconds, and how far the outputs lie apart, relative to the largest.
+
+    plain_seconds is without the fast paths, and None where that was not run.
+    """
 
     case: Case
     torch_seconds: float
     fast_seconds: float
-    plain_seconds: float
+    plain_seconds: float | None
     difference: float
 
     @property
@@ -88,25 +94,32 @@ def main() -> None:
     parser.add_argument("--torch-python", required=True, help="an interpreter with the extra [reference]")
     parser.add_argument("--folder", type=Path, default=Path("out/compute"), help="for the checkpoint and outputs")
     parser.add_argument("--configs", type=Path, default=_CONFIGS, help="component configs in the hub's layout")
+    parser.add_argument("--full", action="store_true", help="Kandinsky 2.1's own size: 7 GB of disk, 16 of memory")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    checkpoint = arguments.folder / arguments.configs.name
+    checkpoint = arguments.folder / ("full" if arguments.full else arguments.configs.name)
     if not (checkpoint / "decoder" / "unet").exists():
-        _write(arguments.torch_python, arguments.configs, checkpoint)
-    sides = {
-        side: _Side(arguments.torch_python if side == "torch" else sys.executable, side, checkpoint, arguments.folder)
-        for side in ("torch", "fast", "plain")
-    }
-    rows = [_measure(sides, case, arguments.rounds) for case in _CASES]
-    for side in sides.values():
-        side.close()
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(_writing(arguments, checkpoint), check=True)
+    python = {"torch": arguments.torch_python, "fast": sys.executable}
+    if not arguments.full:
+        python["plain"] = sys.executable
+    rows = []
+    for cases in _FULL if arguments.full else [_MIDDLE]:
+        sides = {side: _Side(python[side], side, checkpoint, arguments.folder) for side in python}
+        rows += [_measure(sides, case, arguments.rounds) for case in cases]
+        for side in sides.values():
+            side.close()
     print(json.dumps({"machine": platform.platform(), "cores": os.cpu_count(), "rows": [asdict(row) for row in rows]}))
-    print(_result(rows))
+    print(_result(rows, full=arguments.full))
 
 
-def _write(python: str, configs: Path, checkpoint: Path) -> None:
-    command = [python, "-m", "scripts.reference", "checkpoint", str(configs), str(checkpoint)]
-    subprocess.run([*command, "--tokenizers", str(_TOKENIZERS)], check=True)
+def _writing(arguments: argparse.Namespace, checkpoint: Path) -> list[str]:
+    """The command that writes the checkpoint."""
+    if arguments.full:
+        return [sys.executable, "-m", "scripts.full_size", "--stage", "write", "--folder", str(checkpoint)]
+    command = [arguments.torch_python, "-m", "scripts.reference", "checkpoint", str(arguments.configs), str(checkpoint)]
+    return [*command, "--tokenizers", str(_TOKENIZERS)]
 
 
 def _measure(sides: dict[str, _Side], case: Case, rounds: int) -> Row:
@@ -119,17 +132,25 @@ def _measure(sides: dict[str, _Side], case: Case, rounds: int) -> Row:
     expected = sides["torch"].output(case)
     difference = float(np.abs(sides["fast"].output(case) - expected).max() / np.abs(expected).max())
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    row = Row(case, medians["torch"], medians["fast"], medians["plain"], difference)
+    row = Row(case, medians["torch"], medians["fast"], medians.get("plain"), difference)
+    plain = "" if row.plain_seconds is None else f"without fast paths {row.plain_seconds:8.4f} s  "
     print(
         f"{row.case!s:22} torch {row.torch_seconds:8.4f} s  ours {row.fast_seconds:8.4f} s ({row.ratio:.2f})  "
-        f"without fast paths {row.plain_seconds:8.4f} s  outputs {row.difference:.1e} apart",
+        f"{plain}outputs {row.difference:.1e} apart",
         flush=True,
     )
     return row
 
 
-def _result(rows: list[Row]) -> str:
+def _result(rows: list[Row], *, full: bool) -> str:
     ratios = {row.case: row.ratio for row in rows}
+    if full:
+        return (
+            f"RESULT bench-compute-full unet_256_vs_torch={ratios[Case('unet', 2, 256)]:.3f} "
+            f"unet_512_vs_torch={ratios[Case('unet', 2, 512)]:.3f} "
+            f"movq_decode_vs_torch={ratios[Case('movq_decode', 1, 512)]:.3f} "
+            f"prior_vs_torch={ratios[Case('prior', 2)]:.3f}"
+        )
     return (
         f"RESULT bench-compute unet_vs_torch={ratios[Case('unet', 2, 256)]:.3f} "
         f"movq_decode_vs_torch={ratios[Case('movq_decode', 1, 512)]:.3f} prior_vs_torch={ratios[Case('prior', 2)]:.3f}"

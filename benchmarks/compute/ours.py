@@ -1,6 +1,7 @@
 """Our side: MindSpore, compiled, with the CPU's fast paths or without."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy.typing as npt
 from mindspore import Tensor, nn
 
 from benchmarks.compute.cases import Case, inputs
-from kandinsky.decoder_model import load_decoder
+from kandinsky.decoder_model import DecoderModel, load_decoder
 from kandinsky.loading import Runtime
 from kandinsky.networks.unet import UNet
 from kandinsky.ops import use_device, with_fast_paths
-from kandinsky.prior_model import load_prior
+from kandinsky.prior_model import PriorModel, load_prior
 
 Run = Callable[[], npt.NDArray[Any]]
 
@@ -31,14 +32,20 @@ class _Denoise(nn.Cell):
 
 
 class Ours:
-    """Both tiers of a checkpoint."""
+    """Both tiers of a checkpoint, each loaded when it is first asked for."""
 
     def __init__(self, checkpoint: Path, *, fast: bool) -> None:
         plain = use_device("CPU")
         self._checkpoint = checkpoint
         self._runtime = Runtime(with_fast_paths(plain) if fast else plain)
-        self._prior = load_prior(checkpoint / "prior", self._runtime)
-        self._decoder = load_decoder(checkpoint / "decoder", self._runtime)
+
+    @cached_property
+    def _prior(self) -> PriorModel:
+        return load_prior(self._checkpoint / "prior", self._runtime)
+
+    @cached_property
+    def _decoder(self) -> DecoderModel:
+        return load_decoder(self._checkpoint / "decoder", self._runtime)
 
     def run(self, case: Case) -> Run:
         """The case as a call that computes it, to its end."""

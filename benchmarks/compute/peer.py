@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,31 @@ Run = Callable[[], npt.NDArray[Any]]
 
 
 class Peer:
-    """The same checkpoint, loaded by diffusers and transformers."""
+    """The same checkpoint, loaded by diffusers and transformers, each network when it is first asked for."""
 
     def __init__(self, checkpoint: Path) -> None:
         torch.set_num_threads(os.cpu_count() or 1)
         self._checkpoint = checkpoint
-        decoder, prior = checkpoint / "decoder", checkpoint / "prior"
-        self._unet = UNet2DConditionModel.from_pretrained(decoder / "unet").eval()
-        self._movq = VQModel.from_pretrained(decoder / "movq").eval()
-        self._xlm_roberta = MultilingualCLIP.from_pretrained(decoder / "text_encoder").eval()
-        self._prior = PriorTransformer.from_pretrained(prior / "prior").eval()
-        self._clip_text = CLIPTextModelWithProjection.from_pretrained(prior / "text_encoder").eval()
+
+    @cached_property
+    def _unet(self) -> Any:
+        return UNet2DConditionModel.from_pretrained(self._checkpoint / "decoder" / "unet").eval()
+
+    @cached_property
+    def _movq(self) -> Any:
+        return VQModel.from_pretrained(self._checkpoint / "decoder" / "movq").eval()
+
+    @cached_property
+    def _xlm_roberta(self) -> Any:
+        return MultilingualCLIP.from_pretrained(self._checkpoint / "decoder" / "text_encoder").eval()
+
+    @cached_property
+    def _prior(self) -> Any:
+        return PriorTransformer.from_pretrained(self._checkpoint / "prior" / "prior").eval()
+
+    @cached_property
+    def _clip_text(self) -> Any:
+        return CLIPTextModelWithProjection.from_pretrained(self._checkpoint / "prior" / "text_encoder").eval()
 
     def run(self, case: Case) -> Run:
         """The case as a call that computes it."""
