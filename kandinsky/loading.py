@@ -93,12 +93,13 @@ class ComponentKind(Generic[Network, Config]):
         Raises:
             CheckpointError: see `open_component`, the config's `from_dict` and `load_weights`.
         """
+        dtype = runtime.dtype if dtype is None else dtype
         component = open_component(root, self.name, self.class_name, runtime.variant)
         config = self.config.from_dict(component.config)
         with skeleton():
-            network = self.network(config, runtime.kernels)
+            network = self.network(config, runtime.kernels.of_dtype(dtype))
         network.set_train(False)
-        load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
+        load_weights(network, component, _DTYPES[dtype], ignore=self.ignore)
         _pack_weights(network)
         return Loaded(network, config, component)
 

@@ -1,27 +1,13 @@
-"""The CPU's fast paths: operators in C++, and the cells by which networks use them."""
+"""The CPU's fast paths: operators in C++, and the layouts of weights that they want."""
 
 from kandinsky.cpu_kernels.build import build_library, use_threads, widener
-from kandinsky.cpu_kernels.cells import (
-    BlockedAttention,
-    DirectConvolution,
-    FusedGroupNorm,
-    FusedSpatialNorm,
-    PackedConvolution,
-    PackedLinear,
-    SharedActivation,
-)
-from kandinsky.cpu_kernels.packing import is_large, pack, pack_linear, packs, packs_linear
+from kandinsky.cpu_kernels.operators import Operators
+from kandinsky.cpu_kernels.packing import is_same, pack, pack_linear, packs, packs_linear
 
 __all__ = [
-    "BlockedAttention",
-    "DirectConvolution",
-    "FusedGroupNorm",
-    "FusedSpatialNorm",
-    "PackedConvolution",
-    "PackedLinear",
-    "SharedActivation",
+    "Operators",
     "build_library",
-    "is_large",
+    "is_same",
     "pack",
     "pack_linear",
     "packs",

@@ -29,11 +29,13 @@ class ClipAttention(nn.Cell):
         self.k_proj = Linear(shape.width, shape.width, kernels)
         self.v_proj = Linear(shape.width, shape.width, kernels)
         self.out_proj = Linear(shape.width, shape.width, kernels)
-        self.heads = shape.heads
-        self.attend = kernels.attention
+        self.attend, self.heads = kernels.attention(shape.heads, shape.width // shape.heads)
 
     def construct(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        return self.out_proj(self.attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, bias))
+        query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        if bias is None:
+            return self.out_proj(self.attend(query, key, value, self.heads))
+        return self.out_proj(self.attend(query, key, value, self.heads, bias))
 
 
 class ClipMlp(nn.Cell):
@@ -43,8 +45,7 @@ class ClipMlp(nn.Cell):
         super().__init__()
         self.fc1 = Linear(shape.width, shape.mlp_width, kernels)
         self.fc2 = Linear(shape.mlp_width, shape.width, kernels)
-        self.activation = shape.activation
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation(shape.activation)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.fc2(self.activate(self.fc1(x), self.activation))

@@ -70,8 +70,7 @@ class PriorAttention(nn.Cell):
         self.to_k = Linear(width, width, kernels)
         self.to_v = Linear(width, width, kernels)
         self.to_out = cells([Linear(width, width, kernels)])
-        self.heads = heads
-        self.attend = kernels.attention
+        self.attend, self.heads = kernels.attention(heads, width // heads)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         return self.to_out[0](self.attend(self.to_q(x), self.to_k(x), self.to_v(x), self.heads, bias))
@@ -83,10 +82,10 @@ class GeluProjection(nn.Cell):
     def __init__(self, width: int, out_features: int, kernels: Kernels) -> None:
         super().__init__()
         self.proj = Linear(width, out_features, kernels)
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation("gelu")
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.activate(self.proj(x), "gelu")
+        return self.activate(self.proj(x), self.activation)
 
 
 class PriorFeedForward(nn.Cell):

@@ -95,8 +95,8 @@ class SelfAttention(nn.Cell):
         self.query = Linear(config.hidden_size, config.hidden_size, kernels)
         self.key = Linear(config.hidden_size, config.hidden_size, kernels)
         self.value = Linear(config.hidden_size, config.hidden_size, kernels)
-        self.heads = config.num_attention_heads
-        self.attend = kernels.attention
+        heads = config.num_attention_heads
+        self.attend, self.heads = kernels.attention(heads, config.hidden_size // heads)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         return self.attend(self.query(x), self.key(x), self.value(x), self.heads, bias)
@@ -133,8 +133,7 @@ class Intermediate(nn.Cell):
     def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
         self.dense = Linear(config.hidden_size, config.intermediate_size, kernels)
-        self.activation = config.hidden_act
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation(config.hidden_act)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.activate(self.dense(x), self.activation)

@@ -12,7 +12,8 @@ import pytest
 from mindspore import Tensor, nn
 
 from kandinsky import cpu_kernels
-from kandinsky.networks.layers import Conv2d, GroupNorm
+from kandinsky.cpu_kernels import build
+from kandinsky.networks.layers import Conv2d, GroupNorm, ScaledGroupNorm
 from kandinsky.ops import Kernels, use_device, with_fast_paths
 from tests.kandinsky.models import check
 
@@ -41,10 +42,11 @@ class Attend(nn.Cell):
 
     def __init__(self, kernels: Kernels, heads: int) -> None:
         super().__init__()
-        self.attend, self.heads = kernels.attention, heads
+        self.heads, self.kernels = heads, kernels
 
     def construct(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        return self.attend(query, key, value, self.heads, bias)
+        attend, settings = self.kernels.attention(self.heads, query.shape[2] // self.heads)
+        return attend(query, key, value, settings) if bias is None else attend(query, key, value, settings, bias)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -59,8 +61,8 @@ def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
         assert layer.bias is not None
         layer.bias.set_data(bias)
         layer.pack()
-    assert layers[0].packed is None
-    assert layers[1].packed is not None
+    assert layers[0].convolve is plain.conv2d
+    assert layers[1].settings.ndim == 4
     x = tensor(rng, b, c_in, h, w)
     expected = layers[0](x).asnumpy()
     check("eager", layers[1](x).asnumpy(), expected, relative=CONVOLUTION)
@@ -77,10 +79,10 @@ def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
     if chance % 3 == 0:
         c_in, kernel = 500, 3  # deeper than one panel
     x, weight, bias = tensor(rng, b, c_in, h, w), tensor(rng, c_out, c_in, kernel, kernel), tensor(rng, c_out)
-    padding = ((kernel - 1) // 2,) * 4
-    expected = plain.conv2d(x, weight, bias, 1, padding).asnumpy()
-    check("eager", fast.conv2d(x, weight, bias, 1, padding).asnumpy(), expected, relative=PRODUCT)
-    assert fast.conv2d is not plain.conv2d
+    expected = plain.conv2d(x, weight, bias, (1, ((kernel - 1) // 2,) * 4)).asnumpy()
+    assert fast.fast is not None
+    found = fast.fast.convolution(x, weight, bias, fast.fast.not_packed).asnumpy()
+    check("eager", found, expected, relative=PRODUCT)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -89,13 +91,14 @@ def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kern
     groups, width = int(rng.choice([1, 4, 32])), int(rng.integers(1, 5))
     b, channels = int(rng.integers(1, 4)), groups * width
     x = tensor(rng, b, channels, int(rng.integers(1, 40)), int(rng.integers(1, 40))) * 3 + 5
-    scale, shift = (None, None) if chance % 2 else (tensor(rng, b, channels), tensor(rng, b, channels))
+    times = () if chance % 2 else (tensor(rng, b, 2 * channels),)
+    kind = ScaledGroupNorm if times else GroupNorm
     results = []
     for kernels in (plain, fast):
-        layer = GroupNorm(groups, channels, 1e-5, kernels)
+        layer = kind(groups, channels, 1e-5, kernels, "silu" if chance % 3 == 0 else None)
         layer.weight.set_data(Tensor(np.linspace(-1, 2, channels, dtype=np.float32)))
         layer.bias.set_data(Tensor(np.linspace(1, -1, channels, dtype=np.float32)))
-        results.append(layer(x, scale, shift, chance % 3 == 0).asnumpy())
+        results.append(layer(x, *times).asnumpy())
     # One value a group: both are 0, to rounding.
     check("norm", results[1], results[0], relative=NORM, absolute=1e-5 if width * x.shape[2] * x.shape[3] == 1 else 0.0)
 
@@ -114,29 +117,26 @@ def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fa
     rng = np.random.default_rng(0)
     query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
     bias = Tensor(np.where(np.arange(5) < 2, -10000.0, 0.0).astype(np.float32).reshape(1, 1, 1, 5))
-    for heads, own_bias in ((2, None), (3, bias)):  # heads of 24, and a bias
-        arguments = (query, key, value, own_bias)
-        expected = Attend(plain, heads)(*arguments).asnumpy()
-        np.testing.assert_array_equal(Attend(fast, heads)(*arguments).asnumpy(), expected)
-    half = query.astype(ms.float16)
-    np.testing.assert_array_equal(
-        Attend(fast, 1)(half, half, half, None).asnumpy(), Attend(plain, 1)(half, half, half, None).asnumpy()
-    )
-    for stride, padding in ((2, (1, 1, 1, 1)), (1, (0, 2, 0, 2))):
-        other = Conv2d(32, 32, 3, fast, stride=stride, padding=padding)
-        other.pack()
-        assert other.packed is None
-    x, weight, bias = tensor(rng, 1, 16, 6, 5), tensor(rng, 16, 16, 3, 3), tensor(rng, 16)
-    halves = (value.astype(ms.float16) for value in (x, weight, bias))
-    for convolution in (
-        (x, weight, bias, 2, (1, 1, 1, 1)),
-        (x, weight, bias, 1, (0, 2, 0, 2)),
-        (x, weight, None, 1, (1, 1, 1, 1)),
-        (x, weight[:8], bias[:8], 1, (1, 1, 1, 1)),
-        (*halves, 1, (1, 1, 1, 1)),
+    arguments = (query, key, value, None)  # heads of 24
+    np.testing.assert_array_equal(Attend(fast, 2)(*arguments).asnumpy(), Attend(plain, 2)(*arguments).asnumpy())
+    biased = (query, key, value, bias)
+    check("bias", Attend(fast, 3)(*biased).asnumpy(), Attend(plain, 3)(*biased).asnumpy(), relative=ATTENTION)
+    assert fast.of_dtype("float16") is plain
+    assert fast.of_dtype("float32") is fast
+    assert fast.activation("relu") == plain.activation("relu")
+    for channels, options in (
+        (32, {"stride": 2, "padding": (1, 1, 1, 1)}),
+        (32, {"padding": (0, 2, 0, 2)}),
+        (32, {"bias": False}),
+        (8, {}),
     ):
-        expected = plain.conv2d(*convolution).asnumpy()
-        np.testing.assert_array_equal(fast.conv2d(*convolution).asnumpy(), expected)
+        other = Conv2d(32, channels, 3, fast, **options)
+        other.pack()
+        assert other.convolve is plain.conv2d
+    half = Conv2d(32, 32, 3, fast)
+    half.weight.set_dtype(ms.float16)
+    half.pack()
+    assert half.convolve is plain.conv2d
 
 
 def test_without_a_compiler_the_plain_operators_serve(
@@ -153,7 +153,7 @@ def test_a_source_that_does_not_compile_is_told_and_done_without(
 ) -> None:
     broken = tmp_path / "broken.cc"
     broken.write_text("no C++")
-    monkeypatch.setattr(cpu_kernels, "_SOURCE", broken)
+    monkeypatch.setattr(build, "_FOLDER", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert with_fast_paths(plain) is plain
