@@ -11,7 +11,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-overhead bench-routing bench-serving faults faults-short clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-overhead bench-routing bench-serving bench-startup faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -107,6 +107,9 @@ bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one proc
 
 bench-routing: $(INSTALLED) ## What routing by queued work is worth (15 minutes, mostly waiting).
 	$(BIN)/python -m benchmarks.routing
+
+bench-startup: $(INSTALLED) ## How long the servers take until they are ready, and what goes where.
+	$(BIN)/python -m benchmarks.startup
 
 $(BENCH):
 	$(PYTHON) -m venv .venv-bench

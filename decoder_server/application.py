@@ -23,6 +23,7 @@ from worker.engine import Engine
 from worker.lifetime import Lifetime
 from worker.loading import load_model
 from worker.service import worker_name
+from worker.startup import StartUp
 
 _SERVICE = "imagegen.v1.DecoderService"
 
@@ -34,8 +35,10 @@ def build(config: DecoderConfig) -> Application:
     lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
+        startup = StartUp()
         load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
         loaded = await device.run(load)
+        startup.loaded()
         projection = await device.run(fit_preview, loaded.model)
         shapes, sizes = _shapes(config, loaded.model), config.step_sizes
         actions = DecoderActions(loaded.model, config.text_cache_bytes)
@@ -44,6 +47,7 @@ def build(config: DecoderConfig) -> Application:
         if config.warm_up:
             await warm_up(engine, actions, device, loaded.model, shapes, sizes)
         lifetime.begin(engine)
+        startup.ready(loaded.model.compile_seconds)
         served = ServedSizes(shapes, config.max_other_sizes)
         service.start(Serving(loaded.model, loaded.info, engine, projection, served))
 

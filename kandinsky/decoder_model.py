@@ -103,8 +103,16 @@ class DecoderModel:
     @property
     def compilations(self) -> int:
         """How many graphs have been compiled."""
-        graphs = (self._encode_text, self._encode_image, self._decode_image, self._condition, self.step, self.join)
-        return sum(graph.compilations for graph in graphs)
+        return sum(graph.compilations for graph in self._graphs)
+
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling them took."""
+        return sum(graph.compile_seconds for graph in self._graphs)
+
+    @property
+    def _graphs(self) -> tuple[Graph, ...]:
+        return (self._encode_text, self._encode_image, self._decode_image, self._condition, self.step, self.join)
 
     @property
     def embedding_dim(self) -> int:

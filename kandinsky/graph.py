@@ -1,5 +1,6 @@
 """A network's call as it is run: compiled, once for each combination of shapes, or operator by operator."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,16 +25,30 @@ class Graph:
         self._compiled = compiled
         self._waits = compiled and waits
         self._signatures: set[tuple[Any, ...]] = set()
+        self._compile_seconds = 0.0
 
     @property
     def compilations(self) -> int:
         """For how many combinations of shapes it has been compiled."""
         return len(self._signatures)
 
+    @property
+    def compile_seconds(self) -> float:
+        """What the calls took that compiled, each with its first run."""
+        return self._compile_seconds
+
     def __call__(self, *arguments: Any) -> Any:
         """The cell's result; compiles where the arguments' shapes are new."""
-        if self._compiled:
-            self._signatures.add(_signature(arguments))
+        signature = _signature(arguments)
+        if not self._compiled or signature in self._signatures:
+            return self._result(arguments)
+        started = time.perf_counter()
+        result = self._result(arguments)
+        self._signatures.add(signature)
+        self._compile_seconds += time.perf_counter() - started
+        return result
+
+    def _result(self, arguments: tuple[Any, ...]) -> Any:
         result = self._run(*arguments)
         if self._waits:
             first: Tensor = result[0] if isinstance(result, tuple) else result

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from mindspore import nn
 
 from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
-from kandinsky.cpu_kernels import Packer
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
 from kandinsky.networks.layers import Conv2d, Linear
@@ -94,22 +93,22 @@ class ComponentKind(Generic[Network, Config]):
         Raises:
             CheckpointError: see `open_component`, the config's `from_dict` and `load_weights`.
         """
+        dtype = runtime.dtype if dtype is None else dtype
         component = open_component(root, self.name, self.class_name, runtime.variant)
         config = self.config.from_dict(component.config)
         with skeleton():
-            network = self.network(config, runtime.kernels)
+            network = self.network(config, runtime.kernels.of_dtype(dtype))
         network.set_train(False)
-        load_weights(network, component, _DTYPES[runtime.dtype if dtype is None else dtype], ignore=self.ignore)
-        if runtime.kernels.packer is not None:
-            _pack_weights(network, runtime.kernels.packer)
+        load_weights(network, component, _DTYPES[dtype], ignore=self.ignore)
+        _pack_weights(network)
         return Loaded(network, config, component)
 
 
-def _pack_weights(network: nn.Cell, packer: Packer) -> None:
-    """Lay weights out for the device's fast paths."""
+def _pack_weights(network: nn.Cell) -> None:
+    """Lay weights out for the device's fast paths, where it has any."""
     for _, cell in network.cells_and_names():
         if isinstance(cell, Conv2d | Linear):
-            cell.pack(packer)
+            cell.pack()
 
 
 def check_tokens(tokens: Tokens, rows: int) -> None:

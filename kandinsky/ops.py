@@ -8,6 +8,7 @@ import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, ops
@@ -20,6 +21,10 @@ from kandinsky.errors import DeviceError
 # in both, which keeps softmax free of NaN (the value is the one of diffusers' PriorTransformer).
 MASKED = -10000.0
 
+Called = tuple[Callable[..., Tensor], Any]
+"""A layer's operator, and what it is told at every call besides tensors: its settings. Chosen when a layer is built,
+since what a network's call decides is decided, and compiled, for each layer again."""
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -27,39 +32,42 @@ class Kernels:
 
     Attributes:
         name: what the table is for, shown by the servers.
-        attention: (query (b, n, heads·d), key (b, m, heads·d), value (b, m, heads·d), heads, bias) → (b, n, heads·d).
-            bias is None or additive, broadcastable to (b, heads, n, m), 0 or `MASKED`.
-        conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,), stride, padding on top, bottom, left,
-            right, residual) → (b, c_out, h', w'), to which a residual that is not None is added.
-        linear: (x (…, in), weight (out, in), bias (out,) or None) → (…, out).
-        activate: (x, name) → like x; the names are those of `ACTIVATIONS`.
-        group_norm: (x (b, c, …), weight (c,), bias (c,), groups, epsilon, scale, shift, activation) → like x: the norm;
-            with a scale and a shift (b, c) and not None, times 1 + scale, plus shift; then the activation, if any.
-        spatial_norm: (x (b, c, f·h, f·w), weight (c,), bias (c,), groups, epsilon, scale (b, c, h, w), shift (b, c, h,
-            w), activation) → like x: the norm, times scale, plus shift, each of whose pixels stands for f × f; then the
-            activation, if any.
-        layer_norm: (x (…, c), weight (c,), bias (c,), epsilon) → like x.
-        packed_conv2d: (x (b, c_in, h, w), weights as `cpu_kernels.pack` makes them, bias (c_out,), residual) → (b,
-            c_out, h, w), to which a residual that is not None is added; None where there is no such path.
-        packed_linear: (x (…, in), weights as `cpu_kernels.pack_linear` makes them, bias (out,), residual) → (…, out),
-            to which a residual that is not None is added; None where there is no such path.
-        packer: lays weights out for the packed entries; None where there are none.
+        attention: (heads, d) → a call of (query (b, n, heads·d), key (b, m, heads·d), value (b, m, heads·d), settings,
+            and, if any, a bias) → (b, n, heads·d), and its settings. The bias is additive, broadcastable to (b, heads,
+            n, m), 0 or `MASKED`.
+        conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,) or None, (stride, padding on top, bottom,
+            left, right), and, if any, a residual) → (b, c_out, h', w'), the residual added.
+        linear: (x (…, in), weight (out, in), bias (out,) or None, and, if any, a residual) → (…, out), likewise.
+        activation: name, one of `ACTIVATIONS` → a call of (x, settings) → like x, and its settings.
+        group_norm: (groups, epsilon, activation or None) → a call of (x (b, c, …), weight (c,), bias (c,), settings,
+            and, if any, time (b, 2c)) → like x, and its settings: the norm; then times 1 + time's first half, plus its
+            second; then the activation.
+        spatial_norm: likewise → a call of (x (b, c, f·h, f·w), weight (c,), bias (c,), scale (b, c, h, w), shift (b, c,
+            h, w), settings) → like x, and its settings: the norm, times scale, plus shift, each of whose pixels stands
+            for f × f; then the activation.
+        layer_norm: epsilon → a call of (x (…, c), weight (c,), bias (c,), settings) → like x, and its settings.
+        fast: what layers use instead of `conv2d` and `linear` once their weights are there and have the right form;
+            None where there is nothing.
+        others: the table of networks that compute in another dtype than float32; None: this one.
         waits: a graph's call ends when its result is there. The CPU's threads would else fight for the cores: a graph
             that is queued behind another makes both take ten times as long (MindSpore 2.10, two cores).
     """
 
     name: str
-    attention: Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
-    conv2d: Callable[[Tensor, Tensor, Tensor | None, int, tuple[int, int, int, int], Tensor | None], Tensor]
-    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
-    activate: Callable[[Tensor, str], Tensor]
-    group_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor | None, Tensor | None, str | None], Tensor]
-    spatial_norm: Callable[[Tensor, Tensor, Tensor, int, float, Tensor, Tensor, str | None], Tensor]
-    layer_norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
-    packed_conv2d: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None = None
-    packed_linear: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None = None
-    packer: cpu_kernels.Packer | None = None
+    attention: Callable[[int, int], Called]
+    conv2d: Callable[..., Tensor]
+    linear: Callable[..., Tensor]
+    activation: Callable[[str], Called]
+    group_norm: Callable[[int, float, str | None], Called]
+    spatial_norm: Callable[[int, float, str | None], Called]
+    layer_norm: Callable[[float], Called]
+    fast: cpu_kernels.Operators | None = None
+    others: "Kernels | None" = None
     waits: bool = False
+
+    def of_dtype(self, dtype: str) -> "Kernels":
+        """The table of networks that compute in this dtype, such as "float32"."""
+        return self if dtype == "float32" or self.others is None else self.others
 
 
 def kernels_for(device: str) -> Kernels:
@@ -73,39 +81,38 @@ def kernels_for(device: str) -> Kernels:
     """
     plain = Kernels(
         device,
-        _plain_attention,
+        lambda heads, head_dim: (_plain_attention, heads),  # noqa: ARG005 - others ask for the width
         _conv2d,
         _linear,
-        _activate,
-        _group_norm,
-        _spatial_norm,
-        _layer_norm,
+        lambda name: (_activate, name),
+        lambda *settings: (_group_norm, settings),
+        lambda *settings: (_spatial_norm, settings),
+        lambda epsilon: (_layer_norm, epsilon),
         waits=device == "CPU",
     )
     if device == "CPU":
         return plain
     if device == "Ascend":
-        return replace(plain, attention=_flash_attention)
+        return replace(plain, attention=lambda heads, head_dim: (_flash_attention, heads))  # noqa: ARG005 - likewise
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")
 
 
 def with_fast_paths(kernels: Kernels) -> Kernels:
-    """The CPU's table with the fast paths of cpu_kernels.cc, in float32; the same table where they cannot be built."""
+    """The CPU's table with the fast paths of `cpu_kernels`, in float32; the same table where they cannot be built."""
     library = cpu_kernels.build_library()
     if library is None:
         return kernels
     cpu_kernels.use_threads(library)
+    fast = cpu_kernels.Operators(library)
     return replace(
         kernels,
-        attention=cpu_kernels.BlockedAttention(library, kernels.attention),
-        conv2d=cpu_kernels.DirectConvolution(library, kernels.conv2d),
-        activate=cpu_kernels.SharedActivation(library, kernels.activate),
-        group_norm=cpu_kernels.FusedGroupNorm(library, kernels.group_norm),
-        spatial_norm=cpu_kernels.FusedSpatialNorm(library, kernels.spatial_norm),
-        layer_norm=cpu_kernels.SharedLayerNorm(library, kernels.layer_norm),
-        packed_conv2d=cpu_kernels.PackedConvolution(library),
-        packed_linear=cpu_kernels.PackedLinear(library),
-        packer=cpu_kernels.Packer(library),
+        attention=lambda *sizes: fast.attention(*sizes) or kernels.attention(*sizes),
+        activation=lambda name: fast.activation(name) or kernels.activation(name),
+        group_norm=lambda *settings: fast.group_norm(*settings) or kernels.group_norm(*settings),
+        spatial_norm=lambda *settings: fast.spatial_norm(*settings) or kernels.spatial_norm(*settings),
+        layer_norm=fast.layer_norm,
+        fast=fast,
+        others=kernels,
     )
 
 
@@ -125,10 +132,10 @@ def _conv2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: int,
-    padding: tuple[int, int, int, int],
-    residual: Tensor | None,
+    settings: tuple[int, tuple[int, int, int, int]],
+    residual: Tensor | None = None,
 ) -> Tensor:
+    stride, padding = settings
     out_channels, _, kernel, _ = weight.shape
     y = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)(x, weight)
     if bias is not None:
@@ -140,17 +147,16 @@ def _group_norm(
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
-    groups: int,
-    epsilon: float,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    activation: str | None,
+    settings: tuple[int, float, str | None],
+    time: Tensor | None = None,
 ) -> Tensor:
+    groups, epsilon, activation = settings
     # One operator: written out, the CPU's multiply and add keep 16 bytes an element for every operand they broadcast.
     weight, bias = weight.astype(ms.float32), bias.astype(ms.float32)
     y = ops.group_norm(x.astype(ms.float32), groups, weight, bias, epsilon).astype(x.dtype)
-    if scale is not None and shift is not None:
+    if time is not None:
         # (b, c) → (b, c, 1, 1)
+        scale, shift = ops.chunk(time, 2, 1)
         y = y * (1 + scale.expand_dims(2).expand_dims(3)) + shift.expand_dims(2).expand_dims(3)
     return y if activation is None else ACTIVATIONS[activation](y)
 
@@ -159,24 +165,24 @@ def _spatial_norm(
     x: Tensor,
     weight: Tensor,
     bias: Tensor,
-    groups: int,
-    epsilon: float,
     scale: Tensor,
     shift: Tensor,
-    activation: str | None,
+    settings: tuple[int, float, str | None],
 ) -> Tensor:
+    groups, epsilon, activation = settings
     factor = x.shape[2] // scale.shape[2]
-    y = _group_norm(x, weight, bias, groups, epsilon, None, None, None)
+    y = _group_norm(x, weight, bias, (groups, epsilon, None))
     y = y * upsample_nearest(scale, factor) + upsample_nearest(shift, factor)
     return y if activation is None else ACTIVATIONS[activation](y)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None = None) -> Tensor:
     rows = ops.MatMul(transpose_b=True)(x.reshape(-1, x.shape[-1]), weight)
     if bias is not None:
         # Not +, which on a CPU keeps an index of 16 bytes for each element that it broadcasts.
         rows = ops.BiasAdd()(rows, bias)
-    return rows.reshape((*x.shape[:-1], rows.shape[-1]))
+    y = rows.reshape((*x.shape[:-1], rows.shape[-1]))
+    return y if residual is None else residual + y
 
 
 def _activate(x: Tensor, name: str) -> Tensor:
@@ -189,7 +195,7 @@ def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tens
     return y.astype(x.dtype)
 
 
-def _plain_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None) -> Tensor:
+def _plain_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
     b, n, width = query.shape
     head_dim = width // heads
     # (b, n, heads·d) → (b, heads, n, d)
@@ -205,7 +211,7 @@ def _plain_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias
 
 # Ascend only: written from the documentation, not run by anyone here. The kernel takes float16, wants head dims that
 # are multiples of 16, and a mask in which True means "discard".
-def _flash_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None) -> Tensor:
+def _flash_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
     head_dim = query.shape[-1] // heads
     if query.dtype != ms.float16 or head_dim % 16 != 0:
         return _plain_attention(query, key, value, heads, bias)

@@ -20,6 +20,7 @@ from worker.engine import Engine
 from worker.lifetime import Lifetime
 from worker.loading import load_model
 from worker.service import worker_name
+from worker.startup import StartUp
 
 _SERVICE = "imagegen.v1.PriorService"
 
@@ -31,7 +32,9 @@ def build(config: PriorConfig) -> Application:
     lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
+        startup = StartUp()
         loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior))
+        startup.loaded()
         sizes = config.step_sizes
         actions = PriorActions(loaded.model, sizes, config.text_cache_bytes)
         engine: PriorEngine = Engine(
@@ -40,6 +43,7 @@ def build(config: PriorConfig) -> Application:
         if config.warm_up:
             await warm_up(engine, actions, device, sizes)
         lifetime.begin(engine)
+        startup.ready(loaded.model.compile_seconds)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
 
     return Application(

@@ -1,30 +1,14 @@
-"""The CPU's fast paths: operators in C++, and the cells by which networks use them."""
+"""The CPU's fast paths: operators in C++, and the layouts of weights that they want."""
 
 from kandinsky.cpu_kernels.build import build_library, use_threads, widener
-from kandinsky.cpu_kernels.cells import (
-    BlockedAttention,
-    DirectConvolution,
-    FusedGroupNorm,
-    FusedSpatialNorm,
-    PackedConvolution,
-    PackedLinear,
-    SharedActivation,
-    SharedLayerNorm,
-)
-from kandinsky.cpu_kernels.packing import Packer, is_large, packs, packs_linear
+from kandinsky.cpu_kernels.operators import Operators
+from kandinsky.cpu_kernels.packing import Packer, is_same, packs, packs_linear
 
 __all__ = [
-    "BlockedAttention",
-    "DirectConvolution",
-    "FusedGroupNorm",
-    "FusedSpatialNorm",
-    "PackedConvolution",
-    "PackedLinear",
+    "Operators",
     "Packer",
-    "SharedActivation",
-    "SharedLayerNorm",
     "build_library",
-    "is_large",
+    "is_same",
     "packs",
     "packs_linear",
     "use_threads",

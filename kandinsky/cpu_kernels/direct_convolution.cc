@@ -43,8 +43,8 @@ struct Pixels {
   }
 
   bool AreRuns() const {
-    for (int64_t j = 0; j < kColumns; j += run)
-      if (corner[j + run - 1] - corner[j] != run - 1) return false;
+    for (int64_t j = 1; j < kColumns; ++j)
+      if (j % run != 0 && corner[j] != corner[j - 1] + 1) return false;
     return true;
   }
 };

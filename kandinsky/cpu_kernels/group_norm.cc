@@ -52,17 +52,16 @@ int64_t Elements(const int64_t* shape, int first, int last) {
 
 // Group norm, with a scale and a shift of each row and channel after it, and SiLU last.
 //
-// Inputs: x (b, c, ...), weight (c), bias (c), scale (b, c), shift (b, c), settings (3): groups, epsilon, SiLU or not.
-// Output, like x: silu((norm(x) * weight + bias) * (1 + scale) + shift).
+// Inputs: x (b, c, ...), weight (c), bias (c), settings (3): groups, epsilon, SiLU or not; and, if asked for, time (b, 2c),
+// each row's scales and then its shifts. Output, like x: silu((norm(x) * weight + bias) * (1 + scale) + shift).
 extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes, const char**, void*, void*) {
-  if (nparam != 7) return 1;
+  if (nparam != 5 && nparam != 6) return 1;
   const float* x = static_cast<const float*>(params[0]);
   const float* weight = static_cast<const float*>(params[1]);
   const float* bias = static_cast<const float*>(params[2]);
-  const float* scales = static_cast<const float*>(params[3]);
-  const float* shifts = static_cast<const float*>(params[4]);
-  const float* settings = static_cast<const float*>(params[5]);
-  float* y = static_cast<float*>(params[6]);
+  const float* settings = static_cast<const float*>(params[3]);
+  const float* time = nparam == 6 ? static_cast<const float*>(params[4]) : nullptr;
+  float* y = static_cast<float*>(params[nparam - 1]);
   const int64_t b = shapes[0][0], c = shapes[0][1], pixels = Elements(shapes[0], 2, ndims[0]);
   const int64_t groups = static_cast<int64_t>(settings[0]), width = c / groups;
   const float epsilon = settings[1];
@@ -74,8 +73,9 @@ extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes
     Statistics(from, width * pixels, epsilon, &mean, &deviation);
     for (int64_t i = 0; i < width; ++i) {
       const int64_t channel = (group % groups) * width + i;
-      const float outer = 1.0f + scales[row * c + channel];
-      const Line line{mean, deviation * weight[channel] * outer, bias[channel] * outer + shifts[row * c + channel]};
+      const float outer = time == nullptr ? 1.0f : 1.0f + time[2 * row * c + channel];
+      const float term = time == nullptr ? 0.0f : time[(2 * row + 1) * c + channel];
+      const Line line{mean, deviation * weight[channel] * outer, bias[channel] * outer + term};
       Normalise(from + i * pixels, y + (group * width + i) * pixels, pixels, line, silu);
     }
   });

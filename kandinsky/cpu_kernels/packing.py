@@ -11,7 +11,6 @@ from mindspore import Tensor
 _LANES = 16
 _OUT_CHANNELS = 12  # that a transformed convolution computes at once
 _OUT_FEATURES = 32  # of a linear layer's panel
-_LEAST_PIXELS = 144  # smaller maps have too few tiles
 _MOST_WEIGHTS = 1_200_000  # c_in · c_out; transformed weights are four times as large as the plain ones
 
 
@@ -45,19 +44,19 @@ class Packer:
         return packed
 
 
-def packs(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> bool:
-    """Whether a convolution of these weights, (c_out, c_in, k, k), is worth having in Winograd's form."""
+def is_same(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> bool:
+    """Whether a convolution of these weights, (c_out, c_in, k, k), has a fast path: one that keeps the size."""
     c_out, c_in, kernel, _ = weight.shape
-    same = kernel == 3 and stride == 1 and padding == (1, 1, 1, 1)
-    return same and weight.dtype == ms.float32 and c_in * c_out <= _MOST_WEIGHTS and min(c_in, c_out) >= _LANES
+    same = stride == 1 and kernel % 2 == 1 and padding == ((kernel - 1) // 2,) * 4
+    return same and weight.dtype == ms.float32 and min(c_in, c_out) >= _LANES
+
+
+def packs(weight: Tensor) -> bool:
+    """Whether the weights of such a convolution are worth having in Winograd's form, too."""
+    c_out, c_in, kernel, _ = weight.shape
+    return kernel == 3 and c_in * c_out <= _MOST_WEIGHTS
 
 
 def packs_linear(weight: Tensor) -> bool:
     """Whether a linear layer of these weights, (out, in), has a fast path."""
     return weight.dtype == ms.float32 and weight.shape[0] % _OUT_FEATURES == 0
-
-
-def is_large(x: Tensor) -> bool:
-    """Whether a map (b, c, h, w) is large enough for a packed convolution to be the faster one."""
-    pixels: int = x.shape[2] * x.shape[3]
-    return pixels >= _LEAST_PIXELS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mindspore import Tensor, nn, ops
 
-from kandinsky.networks.layers import GroupNorm, Linear, cells
+from kandinsky.networks.layers import GroupNorm, Linear, Nothing, cells
 from kandinsky.ops import Kernels
 
 # Set by diffusers for this block whatever the UNet's norm_eps is.
@@ -43,24 +43,25 @@ class AddedKvAttention(nn.Cell):
         inner = self.heads * shape.head_dim
         self.group_norm = GroupNorm(shape.groups, shape.channels, _EPSILON, kernels)
         self.to_q = Linear(shape.channels, inner, kernels)
-        self.to_k = None if shape.only_text else Linear(shape.channels, inner, kernels)
-        self.to_v = None if shape.only_text else Linear(shape.channels, inner, kernels)
+        self.to_k = Nothing() if shape.only_text else Linear(shape.channels, inner, kernels)
+        self.to_v = Nothing() if shape.only_text else Linear(shape.channels, inner, kernels)
         self.add_k_proj = Linear(shape.text_channels, inner, kernels)
         self.add_v_proj = Linear(shape.text_channels, inner, kernels)
         self.to_out = cells([Linear(inner, shape.channels, kernels)])
-        self.attend = kernels.attention
+        self.channels = shape.channels
+        self.only_text = shape.only_text
+        self.attend, self.settings = kernels.attention(self.heads, shape.head_dim)
 
     def text_key_value(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the text: (b, tokens, text_channels) → twice (b, tokens, heads·head_dim)."""
         return self.add_k_proj(context), self.add_v_proj(context)
 
     def construct(self, x: Tensor, text_key: Tensor, text_value: Tensor) -> Tensor:
-        b, c, h, w = x.shape
         # (b, c, h, w) → (b, h·w, c)
-        tokens = self.group_norm(x).reshape(b, c, h * w).transpose(0, 2, 1)
+        tokens = self.group_norm(x).reshape(x.shape[0], self.channels, -1).transpose(0, 2, 1)
         key, value = text_key, text_value
-        if self.to_k is not None and self.to_v is not None:
+        if not self.only_text:
             key = ops.cat((text_key, self.to_k(tokens)), 1)
             value = ops.cat((text_value, self.to_v(tokens)), 1)
-        mixed = self.to_out[0](self.attend(self.to_q(tokens), key, value, self.heads, None))
-        return x + mixed.transpose(0, 2, 1).reshape(b, c, h, w)
+        mixed = self.to_out[0](self.attend(self.to_q(tokens), key, value, self.settings))
+        return x + mixed.transpose(0, 2, 1).reshape(x.shape)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mindspore import Tensor, nn
 
-from kandinsky.networks.layers import LayerNorm, Linear, cells
+from kandinsky.networks.layers import LayerNorm, Linear, ResidualLinear, cells
 from kandinsky.ops import Kernels
 
 
@@ -28,12 +28,14 @@ class ClipAttention(nn.Cell):
         self.q_proj = Linear(shape.width, shape.width, kernels)
         self.k_proj = Linear(shape.width, shape.width, kernels)
         self.v_proj = Linear(shape.width, shape.width, kernels)
-        self.out_proj = Linear(shape.width, shape.width, kernels)
-        self.heads = shape.heads
-        self.attend = kernels.attention
+        self.out_proj = ResidualLinear(shape.width, shape.width, kernels)
+        self.attend, self.heads = kernels.attention(shape.heads, shape.width // shape.heads)
 
     def construct(self, x: Tensor, bias: Tensor | None, residual: Tensor) -> Tensor:
-        return self.out_proj(self.attend(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, bias), residual)
+        query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        if bias is None:
+            return self.out_proj(self.attend(query, key, value, self.heads), residual)
+        return self.out_proj(self.attend(query, key, value, self.heads, bias), residual)
 
 
 class ClipMlp(nn.Cell):
@@ -42,9 +44,8 @@ class ClipMlp(nn.Cell):
     def __init__(self, shape: EncoderShape, kernels: Kernels) -> None:
         super().__init__()
         self.fc1 = Linear(shape.width, shape.mlp_width, kernels)
-        self.fc2 = Linear(shape.mlp_width, shape.width, kernels)
-        self.activation = shape.activation
-        self.activate = kernels.activate
+        self.fc2 = ResidualLinear(shape.mlp_width, shape.width, kernels)
+        self.activate, self.activation = kernels.activation(shape.activation)
 
     def construct(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.fc2(self.activate(self.fc1(x), self.activation), residual)

@@ -1,14 +1,15 @@
 """The small cells that every network is made of. Parameter names and layouts are those of the checkpoints."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from kandinsky.cpu_kernels import Packer, is_large, packs, packs_linear
+from kandinsky.cpu_kernels import is_same, packs, packs_linear
 from kandinsky.ops import Kernels
 
 
@@ -18,33 +19,36 @@ def parameter(*shape: int) -> Parameter:
 
 
 class Linear(nn.Cell):
-    """y = x · weightᵀ + bias (+ a residual) over the last axis: (…, in_features) → (…, out_features)."""
+    """y = x · weightᵀ + bias over the last axis: (…, in_features) → (…, out_features)."""
 
     def __init__(self, in_features: int, out_features: int, kernels: Kernels, *, bias: bool = True) -> None:
         super().__init__()
         self.weight = parameter(out_features, in_features)
         self.bias = parameter(out_features) if bias else None
-        self.multiply = kernels.linear
-        self.multiply_packed = kernels.packed_linear
-        self.packed = False
+        self.multiply: Callable[..., Tensor] = kernels.linear
+        self.fast = kernels.fast
 
-    def pack(self, packer: Packer) -> None:
+    def pack(self) -> None:
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
-        if self.bias is None or not packs_linear(self.weight):
+        if self.fast is None or self.bias is None or not packs_linear(self.weight):
             return
         # In place, for they are no larger. Their shape stays what the checkpoint says.
-        self.weight.set_data(Tensor(packer.linear(self.weight.asnumpy())))
-        self.packed = True
+        self.weight.set_data(Tensor(self.fast.packer.linear(self.weight.asnumpy())))
+        self.multiply = self.fast.linear
 
-    def construct(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        if self.multiply_packed is not None and self.packed:
-            return self.multiply_packed(x, self.weight, self.bias, residual)
-        y = self.multiply(x, self.weight, self.bias)
-        return y if residual is None else residual + y
+    def construct(self, x: Tensor) -> Tensor:
+        return self.multiply(x, self.weight, self.bias)
+
+
+class ResidualLinear(Linear):
+    """The same, added to a residual (…, out_features)."""
+
+    def construct(self, x: Tensor, residual: Tensor) -> Tensor:  # type: ignore[override]  # a layer of two inputs
+        return self.multiply(x, self.weight, self.bias, residual)
 
 
 class Conv2d(nn.Cell):
-    """A k × k convolution, plus a residual if there is one: (b, in_channels, h, w) → (b, out_channels, h', w').
+    """A k × k convolution: (b, in_channels, h, w) → (b, out_channels, h', w').
 
     padding is given for each side (top, bottom, left, right); by default it keeps the size.
     """
@@ -63,46 +67,61 @@ class Conv2d(nn.Cell):
         super().__init__()
         self.weight = parameter(out_channels, in_channels, kernel, kernel)
         self.bias = parameter(out_channels) if bias else None
-        self.stride = stride
-        self.padding = ((kernel - 1) // 2,) * 4 if padding is None else padding
-        self.convolve = kernels.conv2d
-        self.convolve_packed = kernels.packed_conv2d
-        self.packed: Parameter | None = None
+        self.convolve: Callable[..., Tensor] = kernels.conv2d
+        self.settings: Any = (stride, ((kernel - 1) // 2,) * 4 if padding is None else padding)
+        self.fast = kernels.fast
 
-    def pack(self, packer: Packer) -> None:
+    def pack(self) -> None:
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
-        if self.bias is None or not packs(self.weight, self.stride, self.padding):
+        if self.fast is None or self.bias is None or not is_same(self.weight, *self.settings):
             return
-        self.packed = Parameter(Tensor(packer.convolution(self.weight.asnumpy())), requires_grad=False)
+        self.convolve = self.fast.convolution
+        self.settings = self.fast.not_packed
+        if packs(self.weight):
+            self.settings = Parameter(Tensor(self.fast.packer.convolution(self.weight.asnumpy())), requires_grad=False)
 
-    def construct(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        if self.convolve_packed is not None and self.packed is not None and is_large(x):
-            return self.convolve_packed(x, self.packed, self.bias, residual)
-        return self.convolve(x, self.weight, self.bias, self.stride, self.padding, residual)
+    def construct(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight, self.bias, self.settings)
+
+
+class ResidualConv2d(Conv2d):
+    """The same, added to a residual (b, out_channels, h', w')."""
+
+    def construct(self, x: Tensor, residual: Tensor) -> Tensor:  # type: ignore[override]  # likewise
+        return self.convolve(x, self.weight, self.bias, self.settings, residual)
 
 
 class GroupNorm(nn.Cell):
     """Group normalisation over (c/groups, …) with a scale and a shift a channel (arXiv:1803.08494).
 
-    Args of a call:
-        x: (b, c, …).
-        scale: (b, c) or None; the norm is multiplied by 1 + scale.
-        shift: (b, c) or None; added after that.
-        activation: what comes last, one of `ACTIVATIONS`, or None.
+    (b, c, …) → the same; the activation, if any, comes last.
     """
 
-    def __init__(self, groups: int, channels: int, epsilon: float, kernels: Kernels) -> None:
+    def __init__(
+        self, groups: int, channels: int, epsilon: float, kernels: Kernels, activation: str | None = None
+    ) -> None:
         super().__init__()
         self.weight = parameter(channels)
         self.bias = parameter(channels)
-        self.groups = groups
-        self.epsilon = epsilon
-        self.normalise = kernels.group_norm
+        self.normalise, self.settings = kernels.group_norm(groups, epsilon, activation)
 
-    def construct(
-        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None, activation: str | None = None
-    ) -> Tensor:
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, scale, shift, activation)
+    def construct(self, x: Tensor) -> Tensor:
+        return self.normalise(x, self.weight, self.bias, self.settings)
+
+
+class ScaledGroupNorm(GroupNorm):
+    """The same, times 1 + the first half of time (b, 2c), plus its second half, before the activation."""
+
+    def construct(self, x: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]  # a norm of two inputs
+        return self.normalise(x, self.weight, self.bias, self.settings, time)
+
+
+class ShiftedGroupNorm(GroupNorm):
+    """The same, of x plus time (b, c)."""
+
+    def construct(self, x: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]  # likewise
+        x = x + time.expand_dims(2).expand_dims(3)
+        return self.normalise(x, self.weight, self.bias, self.settings)
 
 
 class LayerNorm(nn.Cell):
@@ -112,11 +131,10 @@ class LayerNorm(nn.Cell):
         super().__init__()
         self.weight = parameter(width)
         self.bias = parameter(width)
-        self.epsilon = epsilon
-        self.normalise = kernels.layer_norm
+        self.normalise, self.settings = kernels.layer_norm(epsilon)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.normalise(x, self.weight, self.bias, self.epsilon)
+        return self.normalise(x, self.weight, self.bias, self.settings)
 
 
 class Embedding(nn.Cell):
@@ -135,6 +153,11 @@ class Nothing(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return x
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """Stands where a layer has nothing to do."""
+    return x
 
 
 class TimestepEmbedding(nn.Cell):
@@ -170,8 +193,7 @@ class TimestepEmbedding(nn.Cell):
         self.flip_sin_to_cos = flip_sin_to_cos
         self.linear_1 = Linear(features, hidden, kernels)
         self.linear_2 = Linear(hidden, out_features, kernels)
-        self.activation = activation
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation(activation)
 
     def construct(self, timestep: Tensor) -> Tensor:
         angle = timestep.astype(ms.float32).reshape(-1, 1) * self.frequencies

@@ -100,8 +100,8 @@ class _Parts:
     kernels: Kernels
     spatial: bool
 
-    def norm(self, channels: int) -> PlainNorm | SpatialNorm:
-        return self._spatial_norm(channels) if self.spatial else self._group_norm(channels)
+    def norm(self, channels: int, activation: str | None) -> PlainNorm | SpatialNorm:
+        return self._spatial_norm(channels, activation) if self.spatial else self._group_norm(channels, activation)
 
     def resnets(self, in_channels: int, out_channels: int, count: int) -> list[MovqResnet]:
         inputs = [in_channels] + [out_channels] * (count - 1)
@@ -117,11 +117,11 @@ class _Parts:
         attentions = self.attentions(channels, 1) if self.config.mid_block_add_attention else []
         return MovqMiddle(self.resnets(channels, channels, 2), attentions)
 
-    def _group_norm(self, channels: int) -> PlainNorm:
-        return PlainNorm(self.config.norm_num_groups, channels, EPSILON, self.kernels)
+    def _group_norm(self, channels: int, activation: str | None = None) -> PlainNorm:
+        return PlainNorm(self.config.norm_num_groups, channels, EPSILON, self.kernels, activation)
 
-    def _spatial_norm(self, channels: int) -> SpatialNorm:
-        return SpatialNorm(channels, self.config.latent_channels, self.kernels)
+    def _spatial_norm(self, channels: int, activation: str | None = None) -> SpatialNorm:
+        return SpatialNorm(channels, self.config.latent_channels, self.kernels, activation)
 
 
 class MovqEncoder(nn.Cell):
@@ -142,14 +142,14 @@ class MovqEncoder(nn.Cell):
             stages.append(stage)
         self.down_blocks = cells(stages)
         self.mid_block = parts.middle()
-        self.conv_norm_out = PlainNorm(config.norm_num_groups, channels[-1], EPSILON, kernels)
+        self.conv_norm_out = parts.norm(channels[-1], "silu")
         self.conv_out = Conv2d(channels[-1], config.latent_channels, 3, kernels)
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for stage in self.down_blocks:
             x = stage(x, None)
-        return self.conv_out(self.conv_norm_out(self.mid_block(x, None), None, "silu"))
+        return self.conv_out(self.conv_norm_out(self.mid_block(x, None), None))
 
 
 class MovqDecoder(nn.Cell):
@@ -171,14 +171,14 @@ class MovqDecoder(nn.Cell):
             )
             stages.append(stage)
         self.up_blocks = cells(stages)
-        self.conv_norm_out = parts.norm(channels[-1])
+        self.conv_norm_out = parts.norm(channels[-1], "silu")
         self.conv_out = Conv2d(channels[-1], config.out_channels, 3, kernels)
 
     def construct(self, x: Tensor, latents: Tensor) -> Tensor:
         x = self.mid_block(self.conv_in(x), latents)
         for stage in self.up_blocks:
             x = stage(x, latents)
-        return self.conv_out(self.conv_norm_out(x, latents, "silu"))
+        return self.conv_out(self.conv_norm_out(x, latents))
 
 
 class Quantiser(nn.Cell):

@@ -8,22 +8,22 @@ from collections.abc import Callable
 
 from mindspore import Tensor, nn
 
-from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, cells
+from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, cells, unchanged
 from kandinsky.ops import Kernels, upsample_nearest
 
 EPSILON = 1e-6
 # diffusers' SpatialNorm has 32 groups whatever norm_num_groups says.
 _SPATIAL_GROUPS = 32
 
-MakeNorm = Callable[[int], nn.Cell]
-"""Builds the norm for a number of channels."""
+MakeNorm = Callable[[int, str | None], nn.Cell]
+"""Builds the norm for a number of channels, with the activation that follows it, if any."""
 
 
 class PlainNorm(GroupNorm):
     """Group norm that takes, and does not look at, the latents."""
 
-    def construct(self, x: Tensor, latents: Tensor | None, activation: str | None = None) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
-        return self.normalise(x, self.weight, self.bias, self.groups, self.epsilon, None, None, activation)
+    def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:  # type: ignore[override]  # noqa: ARG002 - one call for both norms
+        return self.normalise(x, self.weight, self.bias, self.settings)
 
 
 class SpatialNorm(nn.Cell):
@@ -37,16 +37,16 @@ class SpatialNorm(nn.Cell):
         latents: (b, latent_channels, h, w).
     """
 
-    def __init__(self, channels: int, latent_channels: int, kernels: Kernels) -> None:
+    def __init__(self, channels: int, latent_channels: int, kernels: Kernels, activation: str | None = None) -> None:
         super().__init__()
         self.norm_layer = GroupNorm(_SPATIAL_GROUPS, channels, EPSILON, kernels)
         self.conv_y = Conv2d(latent_channels, channels, 1, kernels)
         self.conv_b = Conv2d(latent_channels, channels, 1, kernels)
-        self.normalise = kernels.spatial_norm
+        self.normalise, self.settings = kernels.spatial_norm(_SPATIAL_GROUPS, EPSILON, activation)
 
-    def construct(self, x: Tensor, latents: Tensor, activation: str | None = None) -> Tensor:
+    def construct(self, x: Tensor, latents: Tensor) -> Tensor:
         norm, scale, shift = self.norm_layer, self.conv_y(latents), self.conv_b(latents)
-        return self.normalise(x, norm.weight, norm.bias, norm.groups, norm.epsilon, scale, shift, activation)
+        return self.normalise(x, norm.weight, norm.bias, scale, shift, self.settings)
 
 
 class MovqResnet(nn.Cell):
@@ -56,17 +56,15 @@ class MovqResnet(nn.Cell):
         self, in_channels: int, out_channels: int, activation: str, make_norm: MakeNorm, kernels: Kernels
     ) -> None:
         super().__init__()
-        self.norm1 = make_norm(in_channels)
+        self.norm1 = make_norm(in_channels, activation)
         self.conv1 = Conv2d(in_channels, out_channels, 3, kernels)
-        self.norm2 = make_norm(out_channels)
-        self.conv2 = Conv2d(out_channels, out_channels, 3, kernels)
-        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else None
-        self.activation = activation
+        self.norm2 = make_norm(out_channels, activation)
+        self.conv2 = ResidualConv2d(out_channels, out_channels, 3, kernels)
+        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else unchanged
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
-        hidden = self.conv1(self.norm1(x, latents, self.activation))
-        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return self.conv2(self.norm2(hidden, latents, self.activation), shortcut)
+        hidden = self.conv1(self.norm1(x, latents))
+        return self.conv2(self.norm2(hidden, latents), self.conv_shortcut(x))
 
 
 class MovqAttention(nn.Cell):
@@ -85,19 +83,19 @@ class MovqAttention(nn.Cell):
         self.to_k = Linear(channels, channels, kernels)
         self.to_v = Linear(channels, channels, kernels)
         self.to_out = cells([Linear(channels, channels, kernels)])
-        self.attend = kernels.attention
+        self.channels = channels
+        self.attend, self.heads = kernels.attention(1, channels)
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
-        b, c, h, w = x.shape
         normed = x
         if self.group_norm is not None:
             normed = self.group_norm(x, latents)
         if self.spatial_norm is not None:
             normed = self.spatial_norm(x, latents)
         # (b, c, h, w) → (b, h·w, c)
-        tokens = normed.reshape(b, c, h * w).transpose(0, 2, 1)
-        mixed = self.to_out[0](self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), 1, None))
-        return x + mixed.transpose(0, 2, 1).reshape(b, c, h, w)
+        tokens = normed.reshape(x.shape[0], self.channels, -1).transpose(0, 2, 1)
+        mixed = self.to_out[0](self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), self.heads))
+        return x + mixed.transpose(0, 2, 1).reshape(x.shape)
 
 
 class Downsample(nn.Cell):

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import one_of, read_config
-from kandinsky.networks.layers import LayerNorm, Linear, Nothing, TimestepEmbedding, cells, parameter
+from kandinsky.networks.layers import LayerNorm, Linear, Nothing, ResidualLinear, TimestepEmbedding, cells, parameter
 from kandinsky.ops import MASKED, Kernels
 
 
@@ -69,9 +69,8 @@ class PriorAttention(nn.Cell):
         self.to_q = Linear(width, width, kernels)
         self.to_k = Linear(width, width, kernels)
         self.to_v = Linear(width, width, kernels)
-        self.to_out = cells([Linear(width, width, kernels)])
-        self.heads = heads
-        self.attend = kernels.attention
+        self.to_out = cells([ResidualLinear(width, width, kernels)])
+        self.attend, self.heads = kernels.attention(heads, width // heads)
 
     def construct(self, x: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
         return self.to_out[0](self.attend(self.to_q(x), self.to_k(x), self.to_v(x), self.heads, bias), residual)
@@ -83,10 +82,10 @@ class GeluProjection(nn.Cell):
     def __init__(self, width: int, out_features: int, kernels: Kernels) -> None:
         super().__init__()
         self.proj = Linear(width, out_features, kernels)
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation("gelu")
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.activate(self.proj(x), "gelu")
+        return self.activate(self.proj(x), self.activation)
 
 
 class PriorFeedForward(nn.Cell):
@@ -94,7 +93,8 @@ class PriorFeedForward(nn.Cell):
 
     def __init__(self, width: int, kernels: Kernels) -> None:
         super().__init__()
-        self.net = cells([GeluProjection(width, 4 * width, kernels), Nothing(), Linear(4 * width, width, kernels)])
+        out = ResidualLinear(4 * width, width, kernels)
+        self.net = cells([GeluProjection(width, 4 * width, kernels), Nothing(), out])
 
     def construct(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.net[2](self.net[0](x), residual)

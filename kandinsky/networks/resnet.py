@@ -1,10 +1,19 @@
 """The residual block of the UNet, conditioned on time, with the up- and downsampling that sits inside it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
-from kandinsky.networks.layers import Conv2d, GroupNorm, Linear
+from kandinsky.networks.layers import (
+    Conv2d,
+    GroupNorm,
+    Linear,
+    ResidualConv2d,
+    ScaledGroupNorm,
+    ShiftedGroupNorm,
+    unchanged,
+)
 from kandinsky.ops import Kernels, downsample_average, upsample_nearest
 
 
@@ -18,6 +27,24 @@ class ResnetShape:
     activation: str
     scale_shift: bool
     output_scale: float
+
+
+def _double(x: Tensor) -> Tensor:
+    return upsample_nearest(x, 2)
+
+
+_RESAMPLE: Mapping[str, Callable[[Tensor], Tensor]] = {"": unchanged, "up": _double, "down": downsample_average}
+
+
+class Quotient(nn.Cell):
+    """x / divisor."""
+
+    def __init__(self, divisor: float) -> None:
+        super().__init__()
+        self.divisor = divisor
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x / self.divisor
 
 
 class ResnetBlock(nn.Cell):
@@ -37,32 +64,17 @@ class ResnetBlock(nn.Cell):
         self, in_channels: int, out_channels: int, shape: ResnetShape, kernels: Kernels, resample: str = ""
     ) -> None:
         super().__init__()
-        self.norm1 = GroupNorm(shape.groups, in_channels, shape.epsilon, kernels)
+        scaled = ScaledGroupNorm if shape.scale_shift else ShiftedGroupNorm
+        self.norm1 = GroupNorm(shape.groups, in_channels, shape.epsilon, kernels, shape.activation)
         self.conv1 = Conv2d(in_channels, out_channels, 3, kernels)
         self.time_emb_proj = Linear(shape.time_channels, out_channels * (2 if shape.scale_shift else 1), kernels)
-        self.norm2 = GroupNorm(shape.groups, out_channels, shape.epsilon, kernels)
-        self.conv2 = Conv2d(out_channels, out_channels, 3, kernels)
-        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else None
-        self.activation = shape.activation
-        self.scale_shift = shape.scale_shift
-        self.output_scale = shape.output_scale
-        self.resample = resample
+        self.norm2 = scaled(shape.groups, out_channels, shape.epsilon, kernels, shape.activation)
+        self.conv2 = ResidualConv2d(out_channels, out_channels, 3, kernels)
+        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, kernels) if in_channels != out_channels else unchanged
+        self.resample = _RESAMPLE[resample]
+        self.rescale = unchanged if shape.output_scale == 1.0 else Quotient(shape.output_scale)
 
     def construct(self, x: Tensor, time: Tensor) -> Tensor:
-        hidden = self.norm1(x, None, None, self.activation)
-        if self.resample == "up":
-            x, hidden = upsample_nearest(x, 2), upsample_nearest(hidden, 2)
-        elif self.resample == "down":
-            x, hidden = downsample_average(x), downsample_average(hidden)
-        if self.conv_shortcut is not None:
-            x = self.conv_shortcut(x)
-        x = self.conv2(self._time_conditioned(self.conv1(hidden), time), x)
-        return x if self.output_scale == 1.0 else x / self.output_scale
-
-    def _time_conditioned(self, hidden: Tensor, time: Tensor) -> Tensor:
-        # (b, time_channels) → (b, c or 2c)
-        time = self.time_emb_proj(time)
-        if not self.scale_shift:
-            return self.norm2(hidden + time.expand_dims(2).expand_dims(3), None, None, self.activation)
-        scale, shift = ops.chunk(time, 2, 1)
-        return self.norm2(hidden, scale, shift, self.activation)
+        hidden = self.conv1(self.resample(self.norm1(x)))
+        hidden = self.norm2(hidden, self.time_emb_proj(time))
+        return self.rescale(self.conv2(hidden, self.conv_shortcut(self.resample(x))))

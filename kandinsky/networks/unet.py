@@ -5,6 +5,7 @@ projection of Kandinsky 2.1 (arXiv:2310.03502). The work is split in two: `condi
 the timestep, once a request; a call computes one step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mindspore import Tensor, nn, ops
@@ -107,11 +108,11 @@ class UNet(nn.Cell):
             kernels,
         )
         self.up_blocks = cells(_up_blocks(config, kernels))
-        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], config.norm_eps, kernels)
-        self.activation = config.act_fn
-        self.activate = kernels.activate
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels[0], config.norm_eps, kernels, config.act_fn)
+        self.activate, self.activation = kernels.activation(config.act_fn)
         self.skip_time_activation = config.resnet_skip_time_act
         self.conv_out = Conv2d(channels[0], config.out_channels, config.conv_out_kernel, kernels)
+        _tell_places(self.down_blocks, self.mid_block, self.up_blocks)
 
     def condition(
         self, text_hidden_states: Tensor, text_embeds: Tensor, image_embeds: Tensor
@@ -142,19 +143,26 @@ class UNet(nn.Cell):
         x = self.conv_in(sample)
         skips = (x,)
         for block in self.down_blocks:
-            tensors = 0 if block.attentions is None else 2 * len(block.attentions)
-            x, states = block(x, time, text[:tensors])
-            text = text[tensors:]
+            x, states = block(x, time, text)
             skips = skips + states
-        x = self.mid_block(x, time, text[:2])
-        text = text[2:]
+        x = self.mid_block(x, time, text)
         for block in self.up_blocks:
-            tensors = 0 if block.attentions is None else 2 * len(block.attentions)
-            count = len(block.resnets)
-            x = block(x, skips[: -count - 1 : -1], time, text[:tensors])
-            text = text[tensors:]
-            skips = skips[:-count]
-        return self.conv_out(self.conv_norm_out(x, None, None, self.activation))
+            x = block(x, time, text, skips)
+        return self.conv_out(self.conv_norm_out(x))
+
+
+def _tell_places(down: Sequence[DownBlock], middle: MidBlock, up: Sequence[UpBlock]) -> None:
+    """Tell blocks where their keys and values, and the states that they join, begin."""
+    text, last = 0, 0
+    blocks: list[DownBlock | MidBlock | UpBlock] = [*down, middle, *up]
+    for block in blocks:
+        block.first_text = text
+        text += 0 if block.attentions is None else 2 * len(block.attentions)
+    for lower in down:
+        last += len(lower.resnets) + (0 if lower.downsamplers is None else 1)
+    for upper in up:
+        upper.first_skip = last
+        last -= len(upper.resnets)
 
 
 def _down_blocks(config: UNetConfig, kernels: Kernels) -> list[DownBlock]:

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
-from kandinsky.networks.layers import Embedding, LayerNorm, Linear, cells
+from kandinsky.networks.layers import Embedding, LayerNorm, Linear, ResidualLinear, cells
 from kandinsky.ops import MASKED, Kernels
 
 # Notes on where the released model came from; they change nothing.
@@ -95,8 +95,8 @@ class SelfAttention(nn.Cell):
         self.query = Linear(config.hidden_size, config.hidden_size, kernels)
         self.key = Linear(config.hidden_size, config.hidden_size, kernels)
         self.value = Linear(config.hidden_size, config.hidden_size, kernels)
-        self.heads = config.num_attention_heads
-        self.attend = kernels.attention
+        heads = config.num_attention_heads
+        self.attend, self.heads = kernels.attention(heads, config.hidden_size // heads)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         return self.attend(self.query(x), self.key(x), self.value(x), self.heads, bias)
@@ -107,7 +107,7 @@ class ResidualOutput(nn.Cell):
 
     def __init__(self, in_features: int, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
-        self.dense = Linear(in_features, config.hidden_size, kernels)
+        self.dense = ResidualLinear(in_features, config.hidden_size, kernels)
         self.LayerNorm = LayerNorm(config.hidden_size, kernels, config.layer_norm_eps)
 
     def construct(self, x: Tensor, residual: Tensor) -> Tensor:
@@ -133,8 +133,7 @@ class Intermediate(nn.Cell):
     def __init__(self, config: XlmRobertaConfig, kernels: Kernels) -> None:
         super().__init__()
         self.dense = Linear(config.hidden_size, config.intermediate_size, kernels)
-        self.activation = config.hidden_act
-        self.activate = kernels.activate
+        self.activate, self.activation = kernels.activation(config.hidden_act)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.activate(self.dense(x), self.activation)

@@ -5,6 +5,12 @@ from mindspore import Tensor, ops
 
 from kandinsky.schedulers.schedule import COLUMNS
 
+# Looked up here: in a compiled graph a loop over the names makes five functions of each.
+_SAMPLE_TO_X0, _OUTPUT_TO_X0 = COLUMNS["sample_to_x0"], COLUMNS["output_to_x0"]
+_SAMPLE, _X0, _OUTPUT = COLUMNS["sample"], COLUMNS["x0"], COLUMNS["output"]
+_CLIP, _PREVIOUS_X0 = COLUMNS["clip"], COLUMNS["previous_x0"]
+_NOISE, _NOISE_BY_VARIANCE = COLUMNS["noise"], COLUMNS["noise_by_variance"]
+
 
 def advance(
     coefficients: Tensor, sample: Tensor, output: Tensor, variance: Tensor, previous_x0: Tensor, draw: Tensor
@@ -24,10 +30,11 @@ def advance(
     """
     dtype = sample.dtype
     sample, output, variance = sample.astype(ms.float32), output.astype(ms.float32), variance.astype(ms.float32)
-    shape = (coefficients.shape[0],) + (1,) * (sample.ndim - 1)
-    c = {name: coefficients[:, column].reshape(shape) for name, column in COLUMNS.items()}
-    x0 = c["sample_to_x0"] * sample + c["output_to_x0"] * output
-    x0 = ops.minimum(ops.maximum(x0, -c["clip"]), c["clip"])
-    following = c["sample"] * sample + c["x0"] * x0 + c["output"] * output + c["previous_x0"] * previous_x0
-    following = following + c["noise"] * ops.exp(c["noise_by_variance"] * variance) * draw
+    # (b, 9) → 9 times (b, 1, …)
+    columns = ops.unstack(coefficients.reshape(coefficients.shape + (1,) * (sample.ndim - 1)), 1)
+    x0 = columns[_SAMPLE_TO_X0] * sample + columns[_OUTPUT_TO_X0] * output
+    x0 = ops.minimum(ops.maximum(x0, -columns[_CLIP]), columns[_CLIP])
+    following = columns[_SAMPLE] * sample + columns[_X0] * x0 + columns[_OUTPUT] * output
+    following = following + columns[_PREVIOUS_X0] * previous_x0
+    following = following + columns[_NOISE] * ops.exp(columns[_NOISE_BY_VARIANCE] * variance) * draw
     return following.astype(dtype), x0.astype(dtype)

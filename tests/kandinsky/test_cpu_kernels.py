@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from kandinsky import cpu_kernels
 from kandinsky.cpu_kernels import build
-from kandinsky.networks.layers import Conv2d, GroupNorm, Linear
+from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
 from tests.kandinsky.models import check
 
@@ -37,20 +37,16 @@ def tensor(rng: np.random.Generator, *shape: int) -> Tensor:
     return Tensor(rng.standard_normal(shape).astype(np.float32))
 
 
-def packer(kernels: Kernels) -> cpu_kernels.Packer:
-    assert kernels.packer is not None
-    return kernels.packer
-
-
 class Attend(nn.Cell):
     """A table's attention as a cell, to compile it."""
 
     def __init__(self, kernels: Kernels, heads: int) -> None:
         super().__init__()
-        self.attend, self.heads = kernels.attention, heads
+        self.heads, self.kernels = heads, kernels
 
     def construct(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        return self.attend(query, key, value, self.heads, bias)
+        attend, settings = self.kernels.attention(self.heads, query.shape[2] // self.heads)
+        return attend(query, key, value, settings) if bias is None else attend(query, key, value, settings, bias)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -58,20 +54,22 @@ def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
     rng = np.random.default_rng(chance)
     c_in, c_out = (int(channels) for channels in rng.integers(16, 70, 2))
     b, h, w = int(rng.integers(1, 4)), int(rng.integers(12, 40)), int(rng.integers(12, 40))
-    layers = [Conv2d(c_in, c_out, 3, kernels) for kernels in (plain, fast)]
+    residuals = (tensor(rng, b, c_out, h, w),) if chance % 2 else ()
+    kind = ResidualConv2d if residuals else Conv2d
+    layers = [kind(c_in, c_out, 3, kernels) for kernels in (plain, fast)]
     weight, bias = tensor(rng, c_out, c_in, 3, 3), tensor(rng, c_out)
     for layer in layers:
         layer.weight.set_data(weight)
         assert layer.bias is not None
         layer.bias.set_data(bias)
-    layers[1].pack(packer(fast))
-    assert layers[0].packed is None
-    assert layers[1].packed is not None
-    x, residual = tensor(rng, b, c_in, h, w), tensor(rng, b, c_out, h, w) if chance % 2 else None
-    expected = layers[0](x, residual).asnumpy()
-    check("eager", layers[1](x, residual).asnumpy(), expected, relative=CONVOLUTION)
-    if chance % 4 == 0:
-        check("compiled", ms.jit(layers[1].construct)(x, residual).asnumpy(), expected, relative=CONVOLUTION)
+        layer.pack()
+    assert layers[0].convolve is plain.conv2d
+    assert layers[1].settings.ndim == 4
+    given = (tensor(rng, b, c_in, h, w), *residuals)
+    expected = layers[0](*given).asnumpy()
+    check("eager", layers[1](*given).asnumpy(), expected, relative=CONVOLUTION)
+    if chance % 4 < 2:
+        check("compiled", ms.jit(layers[1].construct)(*given).asnumpy(), expected, relative=CONVOLUTION)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -83,11 +81,11 @@ def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
     if chance % 3 == 0:
         c_in, kernel = 500, 3  # deeper than one panel
     x, weight, bias = tensor(rng, b, c_in, h, w), tensor(rng, c_out, c_in, kernel, kernel), tensor(rng, c_out)
-    padding = ((kernel - 1) // 2,) * 4
-    residual = tensor(rng, b, c_out, h, w) if chance % 2 else None
-    expected = plain.conv2d(x, weight, bias, 1, padding, residual).asnumpy()
-    check("eager", fast.conv2d(x, weight, bias, 1, padding, residual).asnumpy(), expected, relative=PRODUCT)
-    assert fast.conv2d is not plain.conv2d
+    residuals = (tensor(rng, b, c_out, h, w),) if chance % 2 else ()
+    expected = plain.conv2d(x, weight, bias, (1, ((kernel - 1) // 2,) * 4), *residuals).asnumpy()
+    assert fast.fast is not None
+    found = fast.fast.convolution(x, weight, bias, fast.fast.not_packed, *residuals).asnumpy()
+    check("eager", found, expected, relative=PRODUCT)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -96,26 +94,29 @@ def test_a_packed_linear_layer_is_the_plain_one(chance: int, plain: Kernels, fas
     # More than one partial sum deep, fewer and more rows than are computed at once, and panels fewer than threads.
     depth, features = int(rng.integers(1, 600)), 32 * int(rng.choice([1, 2, 9]))
     shape = tuple(int(side) for side in rng.integers(1, 30, int(rng.integers(1, 3))))
-    layers = [Linear(depth, features, kernels) for kernels in (plain, fast)]
+    residuals = (tensor(rng, *shape, features),) if chance % 2 else ()
+    kind = ResidualLinear if residuals else Linear
+    layers = [kind(depth, features, kernels) for kernels in (plain, fast)]
     weight, bias = tensor(rng, features, depth), tensor(rng, features)
     for layer in layers:
         layer.weight.set_data(weight)
         assert layer.bias is not None
         layer.bias.set_data(bias)
-    layers[1].pack(packer(fast))
-    assert [layer.packed for layer in layers] == [False, True]
-    x, residual = tensor(rng, *shape, depth), tensor(rng, *shape, features) if chance % 2 else None
-    expected = layers[0](x, residual).asnumpy()
-    check("eager", layers[1](x, residual).asnumpy(), expected, relative=PRODUCT)
-    if chance % 4 == 0:
-        check("compiled", ms.jit(layers[1].construct)(x, residual).asnumpy(), expected, relative=PRODUCT)
+        layer.pack()
+    assert layers[0].multiply is plain.linear
+    assert layers[1].multiply is not plain.linear
+    given = (tensor(rng, *shape, depth), *residuals)
+    expected = layers[0](*given).asnumpy()
+    check("eager", layers[1](*given).asnumpy(), expected, relative=PRODUCT)
+    if chance % 4 < 2:
+        check("compiled", ms.jit(layers[1].construct)(*given).asnumpy(), expected, relative=PRODUCT)
 
 
 def test_a_row_of_a_linear_layer_does_not_depend_on_the_others(fast: Kernels) -> None:
     rng = np.random.default_rng(0)
     layer = Linear(300, 64, fast)
     layer.weight.set_data(tensor(rng, 64, 300))
-    layer.pack(packer(fast))
+    layer.pack()
     x = tensor(rng, 29, 300)
     together = layer(x).asnumpy()
     for row in (0, 11, 12, 28):
@@ -132,8 +133,8 @@ def test_a_linear_layer_without_a_bias_or_of_an_odd_width_stays_plain(
     for kernels in (plain, fast):
         layer = Linear(20, features, kernels, bias=bias)
         layer.weight.set_data(weight)
-        layer.pack(packer(fast))
-        assert not layer.packed
+        layer.pack()
+        assert layer.multiply is plain.linear
         results.append(layer(x).asnumpy())
     np.testing.assert_array_equal(results[1], results[0])
 
@@ -141,9 +142,11 @@ def test_a_linear_layer_without_a_bias_or_of_an_odd_width_stays_plain(
 @pytest.mark.parametrize("name", ["silu", "swish", "gelu", "quick_gelu", "relu"])
 def test_an_activation_is_the_plain_one(name: str, plain: Kernels, fast: Kernels) -> None:
     x = Tensor(np.concatenate([np.linspace(-12, 12, 4801), [-1e4, -90.0, 90.0, 1e4]]).astype(np.float32))
-    check(name, fast.activate(x, name).asnumpy(), plain.activate(x, name).asnumpy(), relative=0.0, absolute=ACTIVATION)
-    half = x.astype(ms.float16)
-    np.testing.assert_array_equal(fast.activate(half, name).asnumpy(), plain.activate(half, name).asnumpy())
+    results = []
+    for kernels in (plain, fast):
+        activate, settings = kernels.activation(name)
+        results.append(activate(x, settings).asnumpy())
+    check(name, results[1], results[0], relative=0.0, absolute=ACTIVATION)
 
 
 @pytest.mark.parametrize("chance", range(6))
@@ -151,8 +154,11 @@ def test_the_shared_layer_norm_is_the_plain_one(chance: int, plain: Kernels, fas
     rng = np.random.default_rng(chance)
     width = int(rng.integers(2, 300))
     x, weight, bias = tensor(rng, 3, int(rng.integers(1, 20)), width) * 3 + 5, tensor(rng, width), tensor(rng, width)
-    arguments = (x, weight, bias, 1e-5)
-    check("norm", fast.layer_norm(*arguments).asnumpy(), plain.layer_norm(*arguments).asnumpy(), relative=NORM)
+    results = []
+    for kernels in (plain, fast):
+        normalise, settings = kernels.layer_norm(1e-5)
+        results.append(normalise(x, weight, bias, settings).asnumpy())
+    check("norm", results[1], results[0], relative=NORM)
 
 
 @pytest.mark.parametrize("chance", range(12))
@@ -164,9 +170,10 @@ def test_the_fused_spatial_norm_is_the_plain_one(chance: int, plain: Kernels, fa
     x = tensor(rng, b, channels, h * factor, w * factor) * 3 + 5
     vectors, maps = [tensor(rng, channels) for _ in range(2)], [tensor(rng, b, channels, h, w) for _ in range(2)]
     activation = (None, "silu", "gelu")[chance % 3]
-    results = [
-        kernels.spatial_norm(x, *vectors, groups, 1e-6, *maps, activation).asnumpy() for kernels in (plain, fast)
-    ]
+    results = []
+    for kernels in (plain, fast):
+        normalise, settings = kernels.spatial_norm(groups, 1e-6, activation)
+        results.append(normalise(x, *vectors, *maps, settings).asnumpy())
     check("norm", results[1], results[0], relative=NORM)
 
 
@@ -176,13 +183,14 @@ def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kern
     groups, width = int(rng.choice([1, 4, 32])), int(rng.integers(1, 5))
     b, channels = int(rng.integers(1, 4)), groups * width
     x = tensor(rng, b, channels, int(rng.integers(1, 40)), int(rng.integers(1, 40))) * 3 + 5
-    scale, shift = (None, None) if chance % 2 else (tensor(rng, b, channels), tensor(rng, b, channels))
+    times = () if chance % 2 else (tensor(rng, b, 2 * channels),)
+    kind = ScaledGroupNorm if times else GroupNorm
     results = []
     for kernels in (plain, fast):
-        layer = GroupNorm(groups, channels, 1e-5, kernels)
+        layer = kind(groups, channels, 1e-5, kernels, (None, "silu", "relu")[chance % 3])
         layer.weight.set_data(Tensor(np.linspace(-1, 2, channels, dtype=np.float32)))
         layer.bias.set_data(Tensor(np.linspace(1, -1, channels, dtype=np.float32)))
-        results.append(layer(x, scale, shift, (None, "silu", "relu")[chance % 3]).asnumpy())
+        results.append(layer(x, *times).asnumpy())
     # One value a group: both are 0, to rounding.
     check("norm", results[1], results[0], relative=NORM, absolute=1e-5 if width * x.shape[2] * x.shape[3] == 1 else 0.0)
 
@@ -202,27 +210,24 @@ def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: K
 def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(0)
     query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
-    expected = Attend(plain, 2)(query, key, value, None).asnumpy()  # heads of 24
-    np.testing.assert_array_equal(Attend(fast, 2)(query, key, value, None).asnumpy(), expected)
-    half = query.astype(ms.float16)
-    np.testing.assert_array_equal(
-        Attend(fast, 1)(half, half, half, None).asnumpy(), Attend(plain, 1)(half, half, half, None).asnumpy()
-    )
-    for stride, padding in ((2, (1, 1, 1, 1)), (1, (0, 2, 0, 2))):
-        other = Conv2d(32, 32, 3, fast, stride=stride, padding=padding)
-        other.pack(packer(fast))
-        assert other.packed is None
-    x, weight, bias = tensor(rng, 1, 16, 6, 5), tensor(rng, 16, 16, 3, 3), tensor(rng, 16)
-    halves = (value.astype(ms.float16) for value in (x, weight, bias))
-    for convolution in (
-        (x, weight, bias, 2, (1, 1, 1, 1), None),
-        (x, weight, bias, 1, (0, 2, 0, 2), None),
-        (x, weight, None, 1, (1, 1, 1, 1), x),
-        (x, weight[:8], bias[:8], 1, (1, 1, 1, 1), None),
-        (*halves, 1, (1, 1, 1, 1), None),
+    arguments = (query, key, value, None)  # heads of 24
+    np.testing.assert_array_equal(Attend(fast, 2)(*arguments).asnumpy(), Attend(plain, 2)(*arguments).asnumpy())
+    assert fast.of_dtype("float16") is plain
+    assert fast.of_dtype("float32") is fast
+    assert fast.activation("relu") == plain.activation("relu")
+    for channels, options in (
+        (32, {"stride": 2, "padding": (1, 1, 1, 1)}),
+        (32, {"padding": (0, 2, 0, 2)}),
+        (32, {"bias": False}),
+        (8, {}),
     ):
-        expected = plain.conv2d(*convolution).asnumpy()
-        np.testing.assert_array_equal(fast.conv2d(*convolution).asnumpy(), expected)
+        other = Conv2d(32, channels, 3, fast, **options)
+        other.pack()
+        assert other.convolve is plain.conv2d
+    half = Conv2d(32, 32, 3, fast)
+    half.weight.set_dtype(ms.float16)
+    half.pack()
+    assert half.convolve is plain.conv2d
 
 
 def test_without_a_compiler_the_plain_operators_serve(

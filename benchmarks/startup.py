@@ -1,0 +1,130 @@
+"""How long the real servers take from their process's start to ready, on the demo's checkpoint, and what goes where.
+
+Each start is a fresh process on a port that the system chooses. The phases are the ones that the server logs itself;
+what the clock here shows beyond them is the interpreter's start. Reading is files, weights, their layout
+and their digests; compiling is the calls that compiled, each with its first run; warm-up is the rest until ready.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.server_process import ServerProcess
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PHASES = ("import_seconds", "read_seconds", "compile_seconds", "warm_up_seconds")
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class _Start:
+    """One start.
+
+    Attributes:
+        seconds: from the process's start to its line that it is ready.
+        cpu_seconds: processor time of all its threads.
+        phases: as logged, by name.
+        peak_bytes: most memory that it had resident.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    phases: dict[str, float]
+    peak_bytes: int
+
+    @property
+    def over_read_and_compile(self) -> float:
+        """How much longer it took than reading and compiling alone."""
+        return self.seconds / (self.phases["read_seconds"] + self.phases["compile_seconds"])
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    models = Path(arguments.models)
+    starts = {
+        tier: [asyncio.run(_started(tier, models / tier)) for _ in range(arguments.rounds)]
+        for tier in ("decoder", "prior")
+    }
+    print(f"{'server':8} {'seconds':>8} {'cpu':>6} {'import':>7} {'read':>6} {'compile':>8} {'warm-up':>8} {'MiB':>6}")
+    for tier, found in starts.items():
+        for start in found:
+            phases = start.phases
+            print(
+                f"{tier:8} {start.seconds:8.2f} {start.cpu_seconds:6.2f} {phases['import_seconds']:7.2f} "
+                f"{phases['read_seconds']:6.2f} {phases['compile_seconds']:8.2f} {phases['warm_up_seconds']:8.2f} "
+                f"{start.peak_bytes / _MIB:6.0f}"
+            )
+    for tier in starts:
+        on_disk, elements = _weights(models / tier)
+        print(f"{tier}: weights of {on_disk / _MIB:.1f} MiB on disk, {4 * elements / _MIB:.1f} MiB in float32")
+    print(f"models {models}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(_result(starts))
+
+
+async def _started(tier: str, model: Path) -> _Start:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        server = ServerProcess([f"{tier}_server", "--model", str(model)], log=log)
+        began = time.perf_counter()
+        await server.start()
+        try:
+            seconds, cpu_seconds = time.perf_counter() - began, server.cpu_seconds()
+            return _Start(seconds, cpu_seconds, _phases(log), _peak_bytes(server.process.pid))
+        finally:
+            await server.end()
+
+
+def _phases(log: Path) -> dict[str, float]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    started = next(line for line in lines if line["logger"] == "worker.startup")
+    return {phase: started[phase] for phase in _PHASES}
+
+
+def _peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = re.search(r"VmHWM:\s*(\d+) kB", status)
+    if peak is None:
+        raise SystemExit("the system does not tell a process's peak memory")
+    return int(peak[1]) * 2**10
+
+
+def _weights(model: Path) -> tuple[int, int]:
+    """Bytes on disk, and numbers, of all weights of a checkpoint."""
+    on_disk, elements = 0, 0
+    for path in model.rglob("*.safetensors"):
+        on_disk += path.stat().st_size
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        elements += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    return on_disk, elements
+
+
+def _result(starts: dict[str, list[_Start]]) -> str:
+    seconds = {tier: statistics.median(start.seconds for start in found) for tier, found in starts.items()}
+    over = {tier: statistics.median(start.over_read_and_compile for start in found) for tier, found in starts.items()}
+    return (
+        f"RESULT bench-startup decoder_seconds={seconds['decoder']:.2f} prior_seconds={seconds['prior']:.2f} "
+        f"decoder_vs_read_and_compile={over['decoder']:.2f} prior_vs_read_and_compile={over['prior']:.2f}"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    demo = _ROOT / "demo" / "checkpoint"
+    parser.add_argument("--models", default=str(demo.relative_to(_ROOT)), help="folder with prior/ and decoder/")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each server is started")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""A worker's start is told in one line, whose phases add up."""
+
+import logging
+
+import pytest
+
+from worker.startup import StartUp
+
+
+def test_the_phases_of_a_start_add_up(caplog: pytest.LogCaptureFixture) -> None:
+    startup = StartUp()
+    startup.loaded()
+    with caplog.at_level(logging.INFO, "worker.startup"):
+        startup.ready(compile_seconds=0.0)
+    (record,) = caplog.records
+    phases = [
+        record.__dict__[name] for name in ("import_seconds", "read_seconds", "compile_seconds", "warm_up_seconds")
+    ]
+    assert sum(phases) == pytest.approx(record.__dict__["seconds"])
+    assert min(phases) >= 0.0
+    assert record.__dict__["import_seconds"] > 0.0

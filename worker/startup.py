@@ -1,0 +1,44 @@
+"""What a worker's start takes, phase by phase, as one line of its log: for whoever asks why it is not ready yet."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+_log = logging.getLogger("worker.startup")
+
+
+class StartUp:
+    """The phases of a start, from the process's first moment. Built when the imports are done."""
+
+    def __init__(self) -> None:
+        self._import_seconds = _process_seconds()
+        self._read_until_seconds = self._import_seconds
+
+    def loaded(self) -> None:
+        """The model is read: files, weights, their layout, their digests."""
+        self._read_until_seconds = _process_seconds()
+
+    def ready(self, compile_seconds: float) -> None:
+        """Log it all.
+
+        Args:
+            compile_seconds: what of the time since then went into calls that compiled, each with its first run.
+        """
+        seconds = _process_seconds()
+        _log.info(
+            "started",
+            extra={
+                "seconds": seconds,
+                "import_seconds": self._import_seconds,
+                "read_seconds": self._read_until_seconds - self._import_seconds,
+                "compile_seconds": compile_seconds,
+                "warm_up_seconds": seconds - self._read_until_seconds - compile_seconds,
+            },
+        )
+
+
+def _process_seconds() -> float:
+    """How long ago this process was started."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
