@@ -32,8 +32,13 @@ class Linear(nn.Cell):
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
         if self.fast is None or self.bias is None or not packs_linear(self.weight):
             return
-        # In place, for they are no larger. Their shape stays what the checkpoint says.
-        self.weight.set_data(Tensor(self.fast.packer.linear(self.weight.asnumpy())))
+        own = self.weight.asnumpy()
+        packed = self.fast.packer.linear(own)
+        if own.flags.writeable:
+            # The parameter's own memory, which is part of one piece with the others': a new piece would come on top.
+            own[...] = packed
+        else:
+            self.weight.set_data(Tensor(packed))
         self.multiply = self.fast.linear
 
     def construct(self, x: Tensor) -> Tensor:
