@@ -88,6 +88,15 @@ def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
     check("eager", found, expected, relative=PRODUCT)
 
 
+def test_a_block_of_pixels_with_a_gap_and_a_repeated_end_is_no_run(plain: Kernels, fast: Kernels) -> None:
+    # 3 · 6 · 7 pixels: in the last block of 32 the end repeats, by as much as the rows' padding is wide.
+    rng = np.random.default_rng(0)
+    x, weight, bias = tensor(rng, 3, 23, 6, 7), tensor(rng, 22, 23, 3, 3), tensor(rng, 22)
+    assert fast.fast is not None
+    found = fast.fast.convolution(x, weight, bias, fast.fast.not_packed).asnumpy()
+    check("eager", found, plain.conv2d(x, weight, bias, (1, (1, 1, 1, 1))).asnumpy(), relative=PRODUCT)
+
+
 @pytest.mark.parametrize("chance", range(12))
 def test_a_packed_linear_layer_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
