@@ -9,8 +9,8 @@
 
 // Twelve rows by two vectors fill the registers and read least from the second cache: 150 thousand million operations
 // a second on a core where six by four reach 112 and the instructions allow 215.
-constexpr int kRows = 12;     // outputs, output channels, or queries
-constexpr int kColumns = 32;  // rows of the input, pixels, tiles, or keys
+constexpr int kRows = 12;     // rows of an input, output channels, or queries
+constexpr int kColumns = 32;  // outputs, pixels, tiles, or keys
 constexpr int kVectors = kColumns / kLanes;
 constexpr int kLine = 16;     // floats of a line of the caches
 

@@ -39,8 +39,8 @@ class AddedKvAttention(nn.Cell):
 
     def __init__(self, shape: AttentionShape, kernels: Kernels) -> None:
         super().__init__()
-        self.heads = shape.channels // shape.head_dim
-        inner = self.heads * shape.head_dim
+        heads = shape.channels // shape.head_dim
+        inner = heads * shape.head_dim
         self.group_norm = GroupNorm(shape.groups, shape.channels, _EPSILON, kernels)
         self.to_q = Linear(shape.channels, inner, kernels)
         self.to_k = Nothing() if shape.only_text else Linear(shape.channels, inner, kernels)
@@ -50,7 +50,7 @@ class AddedKvAttention(nn.Cell):
         self.to_out = cells([Linear(inner, shape.channels, kernels)])
         self.channels = shape.channels
         self.only_text = shape.only_text
-        self.attend, self.settings = kernels.attention(self.heads, shape.head_dim)
+        self.attend, self.settings = kernels.attention(heads, shape.head_dim)
 
     def text_key_value(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the text: (b, tokens, text_channels) → twice (b, tokens, heads·head_dim)."""

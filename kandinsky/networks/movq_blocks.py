@@ -84,7 +84,7 @@ class MovqAttention(nn.Cell):
         self.to_v = Linear(channels, channels, kernels)
         self.to_out = cells([Linear(channels, channels, kernels)])
         self.channels = channels
-        self.attend, self.heads = kernels.attention(1, channels)
+        self.attend, self.settings = kernels.attention(1, channels)
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
         normed = x
@@ -94,7 +94,7 @@ class MovqAttention(nn.Cell):
             normed = self.spatial_norm(x, latents)
         # (b, c, h, w) → (b, h·w, c)
         tokens = normed.reshape(x.shape[0], self.channels, -1).transpose(0, 2, 1)
-        mixed = self.to_out[0](self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), self.heads))
+        mixed = self.to_out[0](self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens), self.settings))
         return x + mixed.transpose(0, 2, 1).reshape(x.shape)
 
 
