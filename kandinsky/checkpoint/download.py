@@ -17,7 +17,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.hf_api import RepoSibling
 
-from kandinsky.checkpoint.location import advice, parse_repository, summary, wanted_files
+from kandinsky.checkpoint.hub import advice, summary
+from kandinsky.checkpoint.location import parse_repository, wanted_files
 from kandinsky.errors import CorruptFileError, MissingFileError, ModelNotFoundError
 
 MANIFEST_NAME = "SHA256SUMS"
