@@ -45,9 +45,9 @@ def build(config: DecoderConfig) -> Application:
         limits = limits_of(shapes, sizes)
         engine: DecoderEngine = Engine(worker_name(), actions, device, metrics, limits, config.max_queue_seconds)
         if config.warm_up:
-            await warm_up(engine, actions, device, loaded.model, shapes, sizes)
+            await warm_up(engine, actions, loaded.model, shapes, sizes)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds)
+        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds)
         served = ServedSizes(shapes, config.max_other_sizes)
         service.start(Serving(loaded.model, loaded.info, engine, projection, served))
 

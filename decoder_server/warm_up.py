@@ -1,6 +1,7 @@
 """Compiling and measuring before the server is ready: every compiled size, guided and not, in every batch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,8 +12,8 @@ from decoder_server.engine import DecoderEngine
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import ResizeMode
 from kandinsky.img2img import Img2ImgRequest
+from kandinsky.rows import Conditioning
 from serving.batching.work import Kind, Shape, Stage
-from serving.device_thread import DeviceThread
 from worker.calibration import staying_together
 
 _STEPS = 2
@@ -21,22 +22,19 @@ _STEPS = 2
 async def warm_up(
     engine: DecoderEngine,
     actions: DecoderActions,
-    device: DeviceThread,
     model: DecoderModel,
     shapes: Sequence[Shape],
     sizes: Sequence[int],
 ) -> None:
     """Afterwards the engine's curve is measured for these shapes and batch sizes."""
     for shape in shapes:
-        guided = _input(model, shape, 2.0)
-        # Of the two the one that takes longer, to plan with.
-        await engine.calibrate(Kind(Stage.ENCODE, shape, 1), 1, partial(_state, actions, guided))
-        for origin, evaluations in ((_input(model, shape, 0.0), 1), (guided, 2)):
-            state = await device.run(_state, actions, origin)
+        # Under guidance, which of the two takes longer, to plan with.
+        guided = await engine.calibrate(Kind(Stage.ENCODE, shape, 1), 1, partial(_state, actions, _input(model, shape)))
+        for state, evaluations in ((_unguided(guided), 1), (guided, 2)):
             for size in sizes:
                 step = staying_together(actions.step, state, size)
                 await engine.calibrate(Kind(Stage.STEP, shape, evaluations), size, step)
-        await engine.calibrate(Kind(Stage.DECODE, shape, 1), 1, partial(actions.decode, state))
+        await engine.calibrate(Kind(Stage.DECODE, shape, 1), 1, partial(actions.decode, guided))
 
 
 def _state(actions: DecoderActions, origin: DecoderInput) -> DecoderState:
@@ -46,7 +44,13 @@ def _state(actions: DecoderActions, origin: DecoderInput) -> DecoderState:
     return states[0]
 
 
-def _input(model: DecoderModel, shape: Shape, guidance_scale: float) -> DecoderInput:
+def _unguided(state: DecoderState) -> DecoderState:
+    """The same row without guidance; not encoded again, which takes seconds at full size."""
+    conditioning = Conditioning(state.row.conditioning.halves[-1:], 0.0)
+    return replace(state, row=replace(state.row, conditioning=conditioning))
+
+
+def _input(model: DecoderModel, shape: Shape) -> DecoderInput:
     request = Img2ImgRequest(
         prompt="",
         negative_prompt="",
@@ -56,7 +60,7 @@ def _input(model: DecoderModel, shape: Shape, guidance_scale: float) -> DecoderI
         height=shape.height_px,
         steps=_STEPS,
         strength=1.0,
-        guidance_scale=guidance_scale,
+        guidance_scale=2.0,
         seed=0,
         num_images=1,
         scheduler=model.scheduler_type,

@@ -107,8 +107,13 @@ class DecoderModel:
 
     @property
     def compile_seconds(self) -> float:
-        """What compiling them took."""
+        """What compiling them took, without their first runs."""
         return sum(graph.compile_seconds for graph in self._graphs)
+
+    @property
+    def first_run_seconds(self) -> float:
+        """What the first run of each took."""
+        return sum(graph.first_run_seconds for graph in self._graphs)
 
     @property
     def _graphs(self) -> tuple[Graph, ...]:
@@ -159,8 +164,9 @@ class DecoderModel:
 
     def encode_image(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Latents of a picture: (1, 3, h, w) in −1 … 1 → (1, c, h/scale, w/scale)."""
-        latents: npt.NDArray[np.float32] = self._encode_image(Tensor(pixels)).asnumpy()
-        return latents
+        (latents,) = self._encode_image(Tensor(pixels))
+        array: npt.NDArray[np.float32] = latents.asnumpy()
+        return array
 
     def decode_image(self, latents: Tensor) -> npt.NDArray[np.float32]:
         """Picture of latents: (b, c, h, w) → (b, 3, scale·h, scale·w), about −1 … 1.
@@ -168,10 +174,11 @@ class DecoderModel:
         Raises:
             NonFiniteError: the UNet or MoVQ produced NaN or infinity.
         """
-        pixels: npt.NDArray[np.float32] = self._decode_image(latents).asnumpy()
-        if not np.isfinite(pixels).all():
+        (pixels,) = self._decode_image(latents)
+        array: npt.NDArray[np.float32] = pixels.asnumpy()
+        if not np.isfinite(array).all():
             raise NonFiniteError("the UNet or MoVQ produced NaN or infinity; try --dtype float32")
-        return pixels
+        return array
 
 
 def load_decoder(root: Path, runtime: Runtime) -> DecoderModel:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from mindspore import nn
 
-from kandinsky.checkpoint import Component, load_weights, open_component, skeleton
+from kandinsky.checkpoint import Component, load_weights, open_component
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
 from kandinsky.networks.layers import Conv2d, Linear
 from kandinsky.ops import Kernels
+from kandinsky.parameters import skeleton
 from kandinsky.tokenizers import Tokens
 
 _DTYPES: Mapping[str, npt.DTypeLike] = {"float16": np.float16, "float32": np.float32}

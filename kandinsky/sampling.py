@@ -3,11 +3,14 @@
 A batch has r rows. Rows under guidance come first, g of them. The networks see g + r evaluations: the unconditional
 halves of the first g rows, then all rows under their condition. So rows with and without guidance share a batch, and
 nothing is evaluated for nobody.
+
+All of them give tuples, also of one tensor: see `kandinsky.graph`.
 """
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from kandinsky.networks.clip_vision import ClipVisionEncoder
 from kandinsky.networks.movq import Movq
 from kandinsky.networks.prior_transformer import PriorTransformer
 from kandinsky.networks.unet import UNet
@@ -143,8 +146,8 @@ class PictureEncoder(nn.Cell):
         super().__init__()
         self.movq = movq
 
-    def construct(self, image: Tensor) -> Tensor:
-        return self.movq.encode(image)
+    def construct(self, image: Tensor) -> tuple[Tensor]:
+        return (self.movq.encode(image),)
 
 
 class PictureDecoder(nn.Cell):
@@ -154,8 +157,19 @@ class PictureDecoder(nn.Cell):
         super().__init__()
         self.movq = movq
 
-    def construct(self, latents: Tensor) -> Tensor:
-        return self.movq.decode(latents)
+    def construct(self, latents: Tensor) -> tuple[Tensor]:
+        return (self.movq.decode(latents),)
+
+
+class PictureEmbedder(nn.Cell):
+    """CLIP's vision tower as a cell."""
+
+    def __init__(self, tower: ClipVisionEncoder) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def construct(self, image: Tensor) -> tuple[Tensor]:
+        return (self.tower(image),)
 
 
 def _cat(tensors: tuple[Tensor, ...]) -> Tensor:

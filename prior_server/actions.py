@@ -61,6 +61,11 @@ class PriorActions:
         """How many graphs have been compiled."""
         return self._model.compilations
 
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling them took."""
+        return self._model.compile_seconds
+
     def caches(self) -> list[CacheStatus]:
         """How the encoded texts are doing."""
         return [self._texts.status()]

@@ -43,7 +43,7 @@ def build(config: PriorConfig) -> Application:
         if config.warm_up:
             await warm_up(engine, actions, device, sizes)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds)
+        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
 
     return Application(

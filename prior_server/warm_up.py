@@ -28,7 +28,8 @@ async def warm_up(engine: PriorEngine, actions: PriorActions, device: DeviceThre
         state = await device.run(_state, actions, values)
         for size in sizes:
             await engine.calibrate(step_kind(values), size, staying_together(actions.step, state, size))
-        await engine.calibrate(Kind(Stage.DECODE, SHAPE, 1), 1, partial(actions.decode, state))
+        await device.run(actions.decode, state)  # the first without a negative prompt runs CLIP's vision tower, once
+    await engine.calibrate(Kind(Stage.DECODE, SHAPE, 1), 1, partial(actions.decode, state))
 
 
 def _state(actions: PriorActions, values: Values) -> PriorState:

@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 
 # How often watchers are told how far the work is: often enough to choose a worker by, no burden on short steps.
 _WATCH_SECONDS = 0.25
-# The fastest run counts, for others may have shared the machine; of slow actions there is but one.
-_CALIBRATION_RUNS = 8
-_CALIBRATION_SECONDS = 0.5
+# Of short actions the fastest run counts, for others may have shared the machine; of long ones there is but one run.
+_CALIBRATION_RUNS = 4
+_CALIBRATION_SECONDS = 0.25
 
 
 class Engine(Generic[Input, State, Output]):
@@ -135,21 +135,23 @@ class Engine(Generic[Input, State, Output]):
         job.done.cancel()
         self._notify()
 
-    async def calibrate(self, kind: Kind, size: int, action: Callable[[], object]) -> None:
-        """Compile an action of this kind and size, and measure it, before requests come.
+    async def calibrate(self, kind: Kind, size: int, action: Callable[[], Result]) -> Result:
+        """Compile an action of this kind and size, and measure it, before requests come. Returns what it gave.
 
         Args:
             kind: what the action does.
             size: rows of its batch (requests, when encoding).
             action: does it once, on the device thread.
         """
-        await self._device.run(action)  # compiles
         runs: list[float] = []
-        while len(runs) < _CALIBRATION_RUNS and sum(runs) < _CALIBRATION_SECONDS:
-            started = self._clock()
-            await self._device.run(action)
-            runs.append(self._clock() - started)
+        while True:
+            started, compile_seconds = self._clock(), self._actions.compile_seconds
+            result = await self._device.run(action)
+            runs.append(self._clock() - started - (self._actions.compile_seconds - compile_seconds))
+            if len(runs) == _CALIBRATION_RUNS or sum(runs) >= _CALIBRATION_SECONDS:
+                break
         self.curve = self.curve.measured(kind.stage, kind.shape, size * kind.evaluations, min(runs))
+        return result
 
     def ready(self) -> None:
         """From now on, whatever is compiled counts as compiled again."""

@@ -21,6 +21,10 @@ class Actions(Protocol[Input, State, Output]):  # type: ignore[misc]  # variance
     def compilations(self) -> int:
         """How many graphs have been compiled since the process started."""
 
+    @property
+    def compile_seconds(self) -> float:
+        """What compiling them took, which is no part of what an action takes."""
+
     def caches(self) -> list[CacheStatus]:
         """How what it remembers is doing; asked from any thread."""
 

@@ -19,11 +19,12 @@ class StartUp:
         """The model is read: files, weights, their layout, their digests."""
         self._read_until_seconds = _process_seconds()
 
-    def ready(self, compile_seconds: float) -> None:
+    def ready(self, compile_seconds: float, first_run_seconds: float) -> None:
         """Log it all.
 
         Args:
-            compile_seconds: what of the time since then went into calls that compiled, each with its first run.
+            compile_seconds: what of the time since then went into compiling.
+            first_run_seconds: and into the first run of what was compiled.
         """
         seconds = _process_seconds()
         _log.info(
@@ -33,7 +34,8 @@ class StartUp:
                 "import_seconds": self._import_seconds,
                 "read_seconds": self._read_until_seconds - self._import_seconds,
                 "compile_seconds": compile_seconds,
-                "warm_up_seconds": seconds - self._read_until_seconds - compile_seconds,
+                "first_run_seconds": first_run_seconds,
+                "warm_up_seconds": seconds - self._read_until_seconds - compile_seconds - first_run_seconds,
             },
         )
 

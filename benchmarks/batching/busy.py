@@ -39,6 +39,11 @@ class _Timed:
         """As the graph's."""
         return self._graph.compilations
 
+    @property
+    def compile_seconds(self) -> float:
+        """As the graph's."""
+        return self._graph.compile_seconds
+
     def __call__(self, *arguments: Any) -> Any:
         """As the graph's."""
         started = time.perf_counter()

@@ -3,6 +3,6 @@
 from kandinsky.checkpoint.component import Component, open_component, open_settings
 from kandinsky.checkpoint.digest import digest
 from kandinsky.checkpoint.location import locate
-from kandinsky.checkpoint.weights import load_weights, skeleton
+from kandinsky.checkpoint.weights import load_weights
 
-__all__ = ["Component", "digest", "load_weights", "locate", "open_component", "open_settings", "skeleton"]
+__all__ = ["Component", "digest", "load_weights", "locate", "open_component", "open_settings"]

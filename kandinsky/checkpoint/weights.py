@@ -1,28 +1,17 @@
 """Puts a component's weights into a network: every tensor of the one is a parameter of the other."""
 
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
 
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
 from mindspore import nn
-from mindspore.nn.utils import no_init_parameters
 
 from kandinsky.checkpoint.component import Component
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import FLOAT_DTYPES, read_tensors
 from kandinsky.errors import CorruptFileError, TensorMismatchError
-
-
-def skeleton() -> AbstractContextManager[None]:
-    """A context in which networks are built without computing or allocating their initial weights.
-
-    Its parameters must be `Parameter(initializer(…))`, as those of MindSpore's own layers are.
-    """
-    context: AbstractContextManager[None] = no_init_parameters()
-    return context
+from kandinsky.parameters import assign
 
 
 def load_weights(
@@ -37,7 +26,7 @@ def load_weights(
     Load before the network is compiled: a compiled graph keeps the weights that it was compiled with.
 
     Args:
-        cell: the network, built under `skeleton()`; its parameters are named as the tensors are.
+        cell: the network, built under `kandinsky.parameters.skeleton()`; its parameters are named as the tensors are.
         component: what to load.
         dtype: float32 or float16; what every parameter has afterwards, whatever the file holds.
         ignore: tensors that the checkpoint may have and the network need not: names, or prefixes that end in a dot.
@@ -53,7 +42,7 @@ def load_weights(
     _check_tensors(component, sources, parameters)
     arrays = read_tensors({name: file for name, file in sources.items() if name in parameters}, np.dtype(dtype))
     for name, parameter in parameters.items():
-        _assign(parameter, arrays.pop(name))
+        assign(parameter, arrays.pop(name))
 
 
 def _sources(component: Component) -> dict[str, TensorFile]:
@@ -104,11 +93,3 @@ def _check_tensors(
         raise TensorMismatchError(
             f"{component.folder}: {'; '.join(wrong)}; use the config and the weights of one and the same model"
         )
-
-
-def _assign(parameter: ms.Parameter, array: npt.NDArray[Any]) -> None:
-    """What `Parameter.set_data` does, less its cast to the dtype that the parameter was built with."""
-    parameter.init = None
-    parameter.init_flag = False
-    parameter.init_mode = None
-    parameter.assign_value(ms.Tensor.from_numpy(array))

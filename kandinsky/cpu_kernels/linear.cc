@@ -64,12 +64,15 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
   return 0;
 }
 
-// Weights (out, in), out a multiple of 32, as panels (out / 32, in, 32). Called by ctypes.
-extern "C" void PackLinear(const float* weights, float* packed, int64_t outs, int64_t depth) {
+// Weights (out, in), out a multiple of 32, become panels (out / 32, in, 32) where they are. Called by ctypes.
+extern "C" void PackLinear(float* weights, int64_t outs, int64_t depth) {
   ForRanges(outs / kColumns, [&](int64_t first, int64_t last) {
-    for (int64_t panel = first; panel < last; ++panel)
+    float* plain = Scratch<Use::kTask>(kColumns * depth);
+    for (int64_t panel = first; panel < last; ++panel) {
+      float* own = weights + panel * kColumns * depth;
+      std::copy_n(own, kColumns * depth, plain);
       for (int64_t k = 0; k < depth; ++k)
-        for (int64_t j = 0; j < kColumns; ++j)
-          packed[(panel * depth + k) * kColumns + j] = weights[(panel * kColumns + j) * depth + k];
+        for (int64_t j = 0; j < kColumns; ++j) own[k * kColumns + j] = plain[j * depth + k];
+    }
   });
 }

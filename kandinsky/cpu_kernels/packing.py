@@ -24,24 +24,21 @@ class Packer:
     def __init__(self, library: Path) -> None:
         functions = ctypes.CDLL(str(library))
         self._convolution, self._linear = functions.PackConvolution, functions.PackLinear
-        for function in (self._convolution, self._linear):
-            function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-            function.restype = None
+        self._convolution.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._linear.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._convolution.restype = self._linear.restype = None
 
     def convolution(self, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Winograd's form, computed in float64: (c_out, c_in, 3, 3) → (36, ⌈c_out / 12⌉, c_in, 12)."""
         c_out, c_in = weight.shape[:2]
-        packed = np.zeros((36, -(-c_out // _OUT_CHANNELS), c_in, _OUT_CHANNELS), np.float32)
+        packed = np.empty((36, -(-c_out // _OUT_CHANNELS), c_in, _OUT_CHANNELS), np.float32)
         weight = np.ascontiguousarray(weight)
         self._convolution(weight.ctypes.data, packed.ctypes.data, c_out, c_in)
         return packed
 
-    def linear(self, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Panels of 32 features: (out, in) → (out / 32, in, 32), in the old shape."""
-        weight = np.ascontiguousarray(weight)
-        packed = np.empty_like(weight)
-        self._linear(weight.ctypes.data, packed.ctypes.data, *weight.shape)
-        return packed
+    def linear(self, weight: npt.NDArray[np.float32]) -> None:
+        """Panels of 32 features, in the weights' own memory: (out, in) → (out / 32, in, 32), in the old shape."""
+        self._linear(weight.ctypes.data, *weight.shape)
 
 
 def is_same(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> bool:

@@ -209,21 +209,40 @@ void TransformWeights(const double* g, int stride, double* u, int u_stride) {
   u[5 * u_stride] = g[2 * stride];
 }
 
+// The 36 numbers of one input and output channel's nine.
+void TransformWeight(const float* weight, double* u) {
+  double g[9], half[18];
+  std::copy_n(weight, 9, g);
+  for (int column = 0; column < 3; ++column) TransformWeights(g + column, 3, half + column, 3);
+  for (int row = 0; row < kPatch; ++row) TransformWeights(half + row * 3, 1, u + row * kPatch, 1);
+}
+
+// New memory is filled by the thread that writes to it first, in huge pages where the system has them; two that come to
+// one together would both fill it.
+void TouchPages(float* memory, int64_t size) {
+  constexpr int64_t kPage = (2 << 20) / sizeof(float);
+  ForRanges((size + kPage - 1) / kPage, [&](int64_t first, int64_t last) {
+    for (int64_t page = first; page < last; ++page) memory[page * kPage] = 0.0f;
+  });
+}
+
 }  // namespace
 
-// Weights (c_out, c_in, 3, 3), transformed in float64, as (36, ceil(c_out / 12), c_in, 12); channels there are not are
-// left as they are. Called by ctypes.
+// Weights (c_out, c_in, 3, 3), transformed in float64, as (36, ceil(c_out / 12), c_in, 12), with zeros for channels that
+// there are not. Called by ctypes.
 extern "C" void PackConvolution(const float* weights, float* packed, int64_t c_out, int64_t c_in) {
   const int64_t groups = (c_out + kRows - 1) / kRows;
-  ForRanges(c_out * c_in, [&](int64_t first, int64_t last) {
+  TouchPages(packed, kPoints * groups * c_in * kRows);
+  ForRanges(groups * c_in, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      double g[9], half[18], u[kPoints];
-      std::copy_n(weights + i * 9, 9, g);
-      for (int column = 0; column < 3; ++column) TransformWeights(g + column, 3, half + column, 3);
-      for (int row = 0; row < kPatch; ++row) TransformWeights(half + row * 3, 1, u + row * kPatch, 1);
-      const int64_t out = i / c_in, in = i % c_in;
-      for (int64_t point = 0; point < kPoints; ++point)
-        packed[((point * groups + out / kRows) * c_in + in) * kRows + out % kRows] = static_cast<float>(u[point]);
+      const int64_t group = i / c_in, in = i % c_in;
+      for (int64_t row = 0; row < kRows; ++row) {
+        const int64_t out = group * kRows + row;
+        double u[kPoints] = {};
+        if (out < c_out) TransformWeight(weights + (out * c_in + in) * 9, u);
+        for (int64_t point = 0; point < kPoints; ++point)
+          packed[((point * groups + group) * c_in + in) * kRows + row] = static_cast<float>(u[point]);
+      }
     }
   });
 }

@@ -12,8 +12,9 @@ from mindspore import Tensor, nn, ops
 from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
 from kandinsky.networks.clip_encoder import ClipEncoder, EncoderShape
-from kandinsky.networks.layers import Conv2d, Embedding, LayerNorm, Linear, parameter
+from kandinsky.networks.layers import Conv2d, Embedding, LayerNorm, Linear
 from kandinsky.ops import Kernels
+from kandinsky.parameters import parameter
 
 
 @dataclass(frozen=True)

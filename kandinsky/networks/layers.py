@@ -6,16 +6,11 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import initializer
+from mindspore import Tensor, nn, ops
 
 from kandinsky.cpu_kernels import is_same, packs, packs_linear
 from kandinsky.ops import Kernels
-
-
-def parameter(*shape: int) -> Parameter:
-    """A float32 parameter of this shape. Its values come from a checkpoint; until then they are zero."""
-    return Parameter(initializer("zeros", shape, ms.float32))
+from kandinsky.parameters import assign, holding, parameter
 
 
 class Linear(nn.Cell):
@@ -32,13 +27,11 @@ class Linear(nn.Cell):
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
         if self.fast is None or self.bias is None or not packs_linear(self.weight):
             return
-        own = self.weight.asnumpy()
-        packed = self.fast.packer.linear(own)
-        if own.flags.writeable:
-            # The parameter's own memory, which is part of one piece with the others': a new piece would come on top.
-            own[...] = packed
-        else:
-            self.weight.set_data(Tensor(packed))
+        weights = self.weight.asnumpy()
+        if not weights.flags.writeable:  # mapped from a file
+            weights = weights.copy()
+            assign(self.weight, weights)
+        self.fast.packer.linear(weights)
         self.multiply = self.fast.linear
 
     def construct(self, x: Tensor) -> Tensor:
@@ -83,7 +76,7 @@ class Conv2d(nn.Cell):
         self.convolve = self.fast.convolution
         self.settings = self.fast.not_packed
         if packs(self.weight):
-            self.settings = Parameter(Tensor(self.fast.packer.convolution(self.weight.asnumpy())), requires_grad=False)
+            self.settings = holding(self.fast.packer.convolution(self.weight.asnumpy()))
 
     def construct(self, x: Tensor) -> Tensor:
         return self.convolve(x, self.weight, self.bias, self.settings)

@@ -13,8 +13,9 @@ from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
 from kandinsky.config import one_of, read_config
-from kandinsky.networks.layers import LayerNorm, Linear, Nothing, ResidualLinear, TimestepEmbedding, cells, parameter
+from kandinsky.networks.layers import LayerNorm, Linear, Nothing, ResidualLinear, TimestepEmbedding, cells
 from kandinsky.ops import MASKED, Kernels
+from kandinsky.parameters import parameter
 
 
 @dataclass(frozen=True)

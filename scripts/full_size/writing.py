@@ -10,7 +10,6 @@ import numpy.typing as npt
 from mindspore import nn
 from safetensors.numpy import save_file
 
-from kandinsky.checkpoint import skeleton
 from kandinsky.networks.clip_text import ClipTextConfig, ClipTextEncoder
 from kandinsky.networks.clip_vision import ClipVisionConfig, ClipVisionEncoder
 from kandinsky.networks.movq import Movq, MovqConfig
@@ -19,6 +18,7 @@ from kandinsky.networks.unet import UNet
 from kandinsky.networks.unet_config import UNetConfig
 from kandinsky.networks.xlm_roberta import MultilingualClip, XlmRobertaConfig
 from kandinsky.ops import use_device
+from kandinsky.parameters import skeleton
 from scripts.full_size.configs import DECODER, PRIOR, UNET_PARAMETERS_MILLIONS, Config
 from scripts.full_size.measuring import phase
 

@@ -14,10 +14,11 @@ import pytest
 from mindspore import nn
 from safetensors.numpy import save_file
 
-from kandinsky.checkpoint import Component, load_weights, skeleton, tensor_reading
+from kandinsky.checkpoint import Component, load_weights, tensor_reading
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import read_tensors
 from kandinsky.errors import CorruptFileError, MissingFileError, NonFiniteWeightsError, TensorMismatchError
+from kandinsky.parameters import skeleton
 
 Network = Callable[[], nn.Cell]
 Save = Callable[..., Component]
@@ -246,7 +247,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 from mindspore.common.initializer import initializer
-from kandinsky.checkpoint import Component, load_weights, skeleton
+from kandinsky.checkpoint import Component, load_weights
+from kandinsky.parameters import skeleton
 
 def peak_bytes():
     lines = Path("/proc/self/status").read_text().splitlines()

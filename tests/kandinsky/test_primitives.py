@@ -18,12 +18,12 @@ from mindspore.ops import operations as primitives
 
 ENTRY_POINTS = {
     "ClipTextEncoder",
-    "ClipVisionEncoder",
     "Conditioner",
     "DecoderStep",
     "Joiner",
     "MultilingualClip",
     "PictureDecoder",
+    "PictureEmbedder",
     "PictureEncoder",
     "PriorStep",
 }

@@ -127,11 +127,13 @@ class Counted:
 
     Attributes:
         compilations: graphs compiled; a test raises it while an action is held.
+        compile_seconds: what that took; likewise.
     """
 
     def __init__(self, device: HeldDevice) -> None:
         self.device = device
         self.compilations = 0
+        self.compile_seconds = 0.0
 
     def caches(self) -> list[CacheStatus]:
         return [CacheStatus(name="text", hits=3)]

@@ -58,27 +58,32 @@ async def test_nothing_is_refused_while_nothing_is_measured() -> None:
             rig.submit(str(number), 1000, within_seconds=0.001)
 
 
-async def test_calibrating_measures_the_second_run_because_the_first_compiles() -> None:
-    took = iter((60.0, 2.0, 50.0, 3.0))
+async def test_calibrating_measures_the_first_run_of_long_actions_without_what_compiling_took() -> None:
+    took = iter((2.0, 3.0))
     async with start(PAIRS) as rig:
 
-        def action() -> None:
-            rig.device.clock.now_seconds += next(took)
+        def action() -> float:
+            seconds = next(took)
+            rig.device.clock.now_seconds += 60.0 + seconds
+            rig.actions.compile_seconds += 60.0
+            return seconds
 
         for size in (1, 2):
-            await rig.engine.calibrate(Kind(Stage.STEP, SMALL, 2), size, action)
-        assert rig.engine.curve.seconds == {(Stage.STEP, SMALL): {2: 2.0, 4: 3.0}}
+            given = await rig.engine.calibrate(Kind(Stage.STEP, SMALL, 2), size, action)
+        assert given == 3.0
+        assert rig.engine.curve.seconds == {(Stage.STEP, SMALL): {2: pytest.approx(2.0), 4: pytest.approx(3.0)}}
 
 
 async def test_of_short_runs_the_fastest_counts_because_others_may_have_shared_the_machine() -> None:
-    took = iter((9.0, 0.3, 0.2, 0.25))
+    took = iter((0.09, 0.03, 0.02, 0.025))
     async with start(ALONE) as rig:
 
         def action() -> None:
             rig.device.clock.now_seconds += next(took)
 
         await rig.engine.calibrate(Kind(Stage.DECODE, SMALL, 1), 1, action)
-        assert rig.engine.curve.step_seconds(Stage.DECODE, SMALL, 1) == pytest.approx(0.2)
+        assert rig.engine.curve.step_seconds(Stage.DECODE, SMALL, 1) == pytest.approx(0.02)
+        assert next(took, None) is None
 
 
 async def test_only_what_is_compiled_after_readiness_is_counted_and_none_of_it_is_measured() -> None:

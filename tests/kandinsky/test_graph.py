@@ -1,0 +1,47 @@
+"""A graph tells what compiling took, and of how many combinations of shapes."""
+
+import time
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from kandinsky.graph import Graph
+
+
+class Doubled(nn.Cell):
+    def construct(self, factor: int, x: Tensor) -> tuple[Tensor]:
+        return (factor * x,)
+
+
+def ones(*shape: int) -> Tensor:
+    return Tensor(np.ones(shape, np.float32))
+
+
+def test_a_graph_is_compiled_once_for_each_combination_of_shapes_and_numbers() -> None:
+    graph = Graph(Doubled(), compiled=True, waits=True)
+    found = []
+    for factor, x in ((2, ones(3)), (2, ones(3)), (2, ones(4)), (3, ones(4)), (3, ones(4))):
+        (result,) = graph(factor, x)
+        np.testing.assert_array_equal(result.asnumpy(), factor * x.asnumpy())
+        found.append((graph.compilations, graph.compile_seconds))
+    assert [compilations for compilations, _ in found] == [1, 1, 2, 3, 3]
+    assert found[0] == found[1]
+    assert found[3] == found[4]
+    assert 0 < found[0][1] < found[2][1] < found[3][1]
+
+
+def test_compiling_and_the_first_run_are_parts_of_the_call_that_compiled() -> None:
+    graph = Graph(Doubled(), compiled=True, waits=True)
+    started = time.perf_counter()
+    graph(2, ones(3))
+    seconds = time.perf_counter() - started
+    assert graph.first_run_seconds > 0
+    assert graph.compile_seconds + graph.first_run_seconds == pytest.approx(seconds, rel=0.5)
+    assert graph.compile_seconds + graph.first_run_seconds <= seconds
+
+
+def test_operator_by_operator_nothing_is_compiled() -> None:
+    graph = Graph(Doubled(), compiled=False, waits=True)
+    graph(2, ones(3))
+    assert (graph.compilations, graph.compile_seconds, graph.first_run_seconds) == (0, 0.0, 0.0)
