@@ -82,3 +82,15 @@ def test_a_bug_at_the_start_keeps_its_trace() -> None:
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "warming up\nclosed\n")
     assert "ZeroDivisionError" in err
+
+
+def test_the_garbage_collector_comes_back_when_the_server_is_ready_and_leaves_alone_what_was_loaded() -> None:
+    tell = "print(gc.isenabled(), gc.get_freeze_count() > 0, flush=True)"
+    with start(f"import atexit, gc; {tell}; atexit.register(lambda: {tell})", "--port", "0") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+    assert lines[:2] == ["warming up\n", "False False\n"]
+    assert lines[2].startswith("kandinsky-prior ready on ")
+    assert (process.returncode, out) == (0, "closed\nTrue True\n"), err
