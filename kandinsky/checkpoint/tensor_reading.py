@@ -17,6 +17,7 @@ import numpy.typing as npt
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.cpu_kernels import widener
 from kandinsky.errors import NonFiniteWeightsError
+from kandinsky.memory import aligned
 
 FLOAT_DTYPES = frozenset({"BF16", "F16", "F32", "F64"})
 
@@ -79,7 +80,7 @@ def _destinations(views: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[Any]) -
     starts = np.cumsum(
         [0] + [-(-view.size // _ALIGNMENT) * _ALIGNMENT for name, view in views.items() if name not in kept]
     )
-    memory = np.empty(int(starts[-1]), dtype)
+    memory = aligned(int(starts[-1]), dtype)
     places = iter(starts.tolist())
     arrays = {}
     for name, view in views.items():

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from kandinsky.cpu_kernels import is_same, packs, packs_linear
+from kandinsky.memory import at_a_line
 from kandinsky.ops import Kernels
 from kandinsky.parameters import assign, holding, parameter
 
@@ -27,10 +28,8 @@ class Linear(nn.Cell):
         """Lay the weights out for the device's fast path, if there is one for them. Once they are loaded."""
         if self.fast is None or self.bias is None or not packs_linear(self.weight):
             return
-        weights = self.weight.asnumpy()
-        if not weights.flags.writeable:  # mapped from a file
-            weights = weights.copy()
-            assign(self.weight, weights)
+        weights = at_a_line(self.weight.asnumpy())
+        assign(self.weight, weights)
         self.fast.packer.linear(weights)
         self.multiply = self.fast.linear
 

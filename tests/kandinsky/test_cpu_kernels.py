@@ -13,8 +13,10 @@ from mindspore import Tensor, nn
 
 from kandinsky import cpu_kernels
 from kandinsky.cpu_kernels import build
+from kandinsky.memory import aligned
 from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
+from kandinsky.parameters import assign
 from tests.kandinsky.models import check
 
 # Of the largest magnitude. Winograd's transforms lose a digit against a sum of products.
@@ -130,6 +132,26 @@ def test_a_row_of_a_linear_layer_does_not_depend_on_the_others(fast: Kernels) ->
     together = layer(x).asnumpy()
     for row in (0, 11, 12, 28):
         np.testing.assert_array_equal(layer(x[row : row + 1]).asnumpy()[0], together[row])
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_weights_are_laid_out_where_they_are_or_else_from_a_cache_line_on(
+    offset: int, plain: Kernels, fast: Kernels
+) -> None:
+    rng = np.random.default_rng(0)
+    given = aligned(offset + 64 * 300, np.float32)[offset:].reshape(64, 300)
+    given[...] = rng.standard_normal(given.shape)
+    before, x = given.copy(), tensor(rng, 5, 300)
+    layers = [Linear(300, 64, kernels) for kernels in (plain, fast)]
+    for layer in layers:
+        assign(layer.weight, given)
+        results = layer(x).asnumpy()
+        layer.pack()
+        check("linear", layer(x).asnumpy(), results, relative=PRODUCT)
+    laid_out = layers[1].weight.asnumpy()
+    assert laid_out.ctypes.data % 64 == 0
+    assert not np.array_equal(laid_out, before)
+    assert np.array_equal(given, before) == bool(offset)
 
 
 @pytest.mark.parametrize(("bias", "features"), [(False, 32), (True, 33)])
