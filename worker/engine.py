@@ -144,12 +144,10 @@ class Engine(Generic[Input, State, Output]):
             action: does it once, on the device thread.
         """
         runs: list[float] = []
-        while True:
+        while len(runs) < _CALIBRATION_RUNS and sum(runs) < _CALIBRATION_SECONDS:
             started, compile_seconds = self._clock(), self._actions.compile_seconds
             result = await self._device.run(action)
             runs.append(self._clock() - started - (self._actions.compile_seconds - compile_seconds))
-            if len(runs) == _CALIBRATION_RUNS or sum(runs) >= _CALIBRATION_SECONDS:
-                break
         self.curve = self.curve.measured(kind.stage, kind.shape, size * kind.evaluations, min(runs))
         return result
 
