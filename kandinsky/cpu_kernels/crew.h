@@ -34,7 +34,7 @@ bool ComesSoon(const Ready& ready) {
   return false;
 }
 
-// Threads that share numbered tasks. They sleep soon after a call: OpenMP's spin on, and take the cores from MindSpore's.
+// Threads that share numbered tasks. They sleep soon after a call: OpenMP's spin on, and take MindSpore's cores.
 class Crew {
  public:
   explicit Crew(int64_t size) : size_(size) {
