@@ -27,9 +27,10 @@ Result = TypeVar("Result")
 
 # How often watchers are told how far the work is: often enough to choose a worker by, no burden on short steps.
 _WATCH_SECONDS = 0.25
-# Of short actions the fastest run counts, for others may have shared the machine; of long ones there is but one run.
-_CALIBRATION_RUNS = 3
-_CALIBRATION_SECONDS = 0.25
+# Of short actions the fastest run counts, for others may have shared the machine, and what looks slower than it is would
+# never be tried again; of long ones there is but one run.
+_CALIBRATION_RUNS = 6
+_CALIBRATION_SECONDS = 0.5
 
 
 class Engine(Generic[Input, State, Output]):
