@@ -27,10 +27,11 @@ Result = TypeVar("Result")
 
 # How often watchers are told how far the work is: often enough to choose a worker by, no burden on short steps.
 _WATCH_SECONDS = 0.25
-# Of short actions the fastest run counts, for others may have shared the machine, and what looks slower than it is would
-# never be tried again; of long ones there is but one run.
+# Of short actions the fastest run counts, for others may have shared the machine; of long ones there is but one run.
 _CALIBRATION_RUNS = 6
-_CALIBRATION_SECONDS = 0.5
+_CALIBRATION_SECONDS = 0.6
+# Where the planner chooses between sizes: one that looks dearer than it is would never be tried again.
+_CHOICE_RUNS = 30
 
 
 class Engine(Generic[Input, State, Output]):
@@ -144,8 +145,10 @@ class Engine(Generic[Input, State, Output]):
             size: rows of its batch (requests, when encoding).
             action: does it once, on the device thread.
         """
+        choice = len(self._limits.sizes(kind.stage, kind.shape)) > 1
+        most_runs = _CHOICE_RUNS if choice else _CALIBRATION_RUNS
         runs: list[float] = []
-        while len(runs) < _CALIBRATION_RUNS and sum(runs) < _CALIBRATION_SECONDS:
+        while len(runs) < most_runs and sum(runs) < _CALIBRATION_SECONDS:
             started, compile_seconds = self._clock(), self._actions.compile_seconds
             result = await self._device.run(action)
             runs.append(self._clock() - started - (self._actions.compile_seconds - compile_seconds))
