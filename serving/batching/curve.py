@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from serving.batching.work import Shape, Stage
 
-# Weight of a new measurement in the running average.
+# Weight of a new measurement in the running average, and how many times the known it counts for at most: one hiccup of
+# the machine must not make a size look so dear that it is never tried again.
 _NEW = 0.2
+_MOST_OF_KNOWN = 1.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Curve:
         return _between(self.seconds[stage, near], evaluations) * shape.pixels / near.pixels
 
     def measured(self, stage: Stage, shape: Shape, evaluations: int, seconds: float) -> "Curve":
-        """The curve with one more measurement; the running average moves by a fifth of the difference.
+        """The curve with one more measurement; the average moves by a fifth of the difference, up by a tenth at most.
 
         Args:
             stage: what was done.
@@ -56,7 +58,8 @@ class Curve:
             raise ValueError(f"{evaluations} evaluations in {seconds} s are no measurement")
         points = self.seconds.get((stage, shape), {})
         known = points.get(evaluations, seconds)
-        merged = dict(sorted({**points, evaluations: known + _NEW * (seconds - known)}.items()))
+        counted = min(seconds, _MOST_OF_KNOWN * known) if known > 0 else seconds
+        merged = dict(sorted({**points, evaluations: known + _NEW * (counted - known)}.items()))
         return Curve({**self.seconds, (stage, shape): merged})
 
     def _nearest(self, stage: Stage, shape: Shape) -> Shape | None:

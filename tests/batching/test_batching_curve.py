@@ -39,9 +39,20 @@ def test_each_stage_has_measurements_of_its_own() -> None:
 
 def test_measurements_are_averaged_and_the_new_one_counts_a_fifth() -> None:
     before = Curve().measured(Stage.STEP, SMALL, 1, 1.0)
-    after = before.measured(Stage.STEP, SMALL, 1, 2.0)
-    assert after.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(1.2)
+    after = before.measured(Stage.STEP, SMALL, 1, 1.4)
+    assert after.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(1.08)
     assert before.step_seconds(Stage.STEP, SMALL, 1) == 1.0
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1.5, 1.1), (100.0, 1.1), (0.0, 0.8)])
+def test_a_hiccup_counts_for_half_as_much_again_at_most(seconds: float, expected: float) -> None:
+    curve = Curve().measured(Stage.STEP, SMALL, 1, 1.0).measured(Stage.STEP, SMALL, 1, seconds)
+    assert curve.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(expected)
+
+
+def test_what_took_no_time_at_first_is_learnt_nevertheless() -> None:
+    curve = Curve().measured(Stage.STEP, SMALL, 1, 0.0).measured(Stage.STEP, SMALL, 1, 1.0)
+    assert curve.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(0.2)
 
 
 def test_measurements_may_come_in_any_order() -> None:

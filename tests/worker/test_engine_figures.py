@@ -112,9 +112,9 @@ async def test_every_action_moves_the_curve() -> None:
     async with start(ALONE) as rig:
         measure(rig.engine, ALONE)
         job = rig.submit("r", 1)
-        (await rig.device.reach(Stage.STEP, "r")).finish(6.0)
+        (await rig.device.reach(Stage.STEP, "r")).finish(1.3)
         await rig.device.work_off(job.done)
-        assert rig.engine.curve.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(1.0 + (6.0 - 1.0) / 5)
+        assert rig.engine.curve.step_seconds(Stage.STEP, SMALL, 1) == pytest.approx(1.0 + (1.3 - 1.0) / 5)
 
 
 async def test_the_status_counts_what_waits_and_what_runs() -> None:
