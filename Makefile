@@ -97,7 +97,7 @@ bench-batching: $(INSTALLED) ## Scheduling against whole requests, on the demo's
 	$(BIN)/python -m benchmarks.batching
 
 bench-compute: $(INSTALLED) $(REFERENCE) ## Each network against torch and diffusers (gigabytes to install; 15 minutes); FULL=1 for full size.
-	$(BIN)/python -m benchmarks.compute --torch-python $(REFERENCE) $(if $(FULL),--full)
+	$(BIN)/python -m benchmarks.compute --torch-python $(REFERENCE) $(if $(FULL),--sizes full)
 
 bench-client: ## What the Go client costs over the generated stub, for a 512×512 picture.
 	cd clients/go && go test ./kandinsky -run '^$$' -bench Img2Img -benchtime 1000x -count 3

@@ -8,9 +8,7 @@ beyond the time that the decoder's receipt accounts for, through the gateway les
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -25,15 +23,17 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # before MindSpore is impor
 import grpc
 from PIL import Image
 
+from benchmarks.record import record
 from imagegen.v1.common_pb2 import ImageEmbeddings, Receipt
-from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest
+from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, Img2ImgParams
 from imagegen.v1.decoder_pb2_grpc import DecoderServiceStub
 from imagegen.v1.gateway_pb2 import EncodePromptRequest, Img2ImgRequest
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
+from imagegen.v1.prior_pb2 import PriorParams
 from kandinsky.decoder_model import DecoderModel, load_decoder
 from kandinsky.images import OutputFormat, read_image, write_image
 from kandinsky.loading import Runtime
-from kandinsky.ops import use_device
+from kandinsky.ops import use_device, with_fast_paths
 from kandinsky.pipeline import img2img, prior
 from kandinsky.prior_model import PriorModel, load_prior
 
@@ -60,14 +60,14 @@ class _Ways:
     """The ways a request can go. Each call makes one picture and returns its receipt, if there is one."""
 
     def __init__(self, models: Path, picture: bytes, decoder_at: str, gateway_at: str) -> None:
-        runtime = Runtime(use_device("CPU"))
+        runtime = Runtime(with_fast_paths(use_device("CPU")))  # as the servers do
         self._prior: PriorModel = load_prior(models / "prior", runtime)
         self._decoder: DecoderModel = load_decoder(models / "decoder", runtime)
         self._picture = picture
         options = [("grpc.max_receive_message_length", -1)]
         self._decoder_stub = DecoderServiceStub(grpc.insecure_channel(decoder_at, options))
         self._gateway_stub = ImageServiceStub(grpc.insecure_channel(gateway_at, options))
-        encode = EncodePromptRequest(prompt=_PROMPT, params={"seed": _SEED})
+        encode = EncodePromptRequest(prompt=_PROMPT, params=PriorParams(seed=_SEED))
         self._embeddings: ImageEmbeddings = self._gateway_stub.EncodePrompt(encode).embeddings
 
     def all(self) -> dict[str, Callable[[], Receipt | None]]:
@@ -87,7 +87,7 @@ class _Ways:
 
     def _decoder_alone(self) -> Receipt:
         request = DecoderServiceImg2ImgRequest(
-            prompt=_PROMPT, image=self._picture, embeddings=self._embeddings, params={"seed": _SEED}
+            prompt=_PROMPT, image=self._picture, embeddings=self._embeddings, params=Img2ImgParams(seed=_SEED)
         )
         receipt: Receipt = self._decoder_stub.Img2Img(request).result.receipt
         return receipt
@@ -99,7 +99,7 @@ class _Ways:
         return self._through_gateway()
 
     def _through_gateway(self, **more: Any) -> Receipt:
-        request = Img2ImgRequest(prompt=_PROMPT, image=self._picture, params={"seed": _SEED}, **more)
+        request = Img2ImgRequest(prompt=_PROMPT, image=self._picture, params=Img2ImgParams(seed=_SEED), **more)
         receipt: Receipt = self._gateway_stub.Img2Img(request).result.receipt
         return receipt
 
@@ -133,13 +133,7 @@ def _report(measured: dict[str, list[tuple[float, float]]], arguments: argparse.
         print(f"{name:28} {median:9.3f} {median / seconds['in process']:13.3f}")
     gateway_ms = 1000 * (beyond["gateway, own embeddings"] - beyond["decoder alone"])
     path_ratio = seconds["gateway, prior and decoder"] / seconds["in process"]
-    setting = {
-        "models": arguments.models,
-        "rounds": arguments.rounds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-    }
-    print(json.dumps({"setting": setting, "median_seconds": seconds, "gateway_ms": gateway_ms}))
+    print(record(vars(arguments), {"median_seconds": seconds, "gateway_ms": gateway_ms}))
     print(f"RESULT bench-overhead path_ratio={path_ratio:.3f} gateway_ms={gateway_ms:.2f}")
 
 

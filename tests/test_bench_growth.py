@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.growth.cases import BASE, BUSY, Case, Decoders, cases, rows
 from benchmarks.growth.measuring import Figures, measure
-from benchmarks.growth.report import record, result_line, table
+from benchmarks.growth.report import record_line, result_line, table
 from imagegen.v1.common_pb2 import TIER_DECODER, Receipt
 
 
@@ -43,7 +43,7 @@ def test_the_table_has_a_line_for_each_row_and_shows_the_base_as_one(figures):
 
 
 def test_the_record_is_one_line_with_a_result_for_each_row(figures):
-    line = record(rows(), figures, rounds=3)
+    line = record_line(rows(), figures, rounds=3)
     assert "\n" not in line
     assert len(json.loads(line)["results"]) == len(rows())
 

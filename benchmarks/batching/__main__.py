@@ -6,17 +6,17 @@ requests at once tell how much of the time the device is inside compiled graphs.
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.batching.figures import Figures, figures, print_table
 from benchmarks.batching.trace import Arrival, poisson_trace
+from benchmarks.record import record
 from serving.batching.work import Shape
 
 if TYPE_CHECKING:
@@ -66,11 +66,19 @@ async def _run(model: Path, jobs: int, seed: int) -> None:
     device_busy, lag_seconds = await _eight_at_once(bench)
     print(f"{_AT_ONCE} at once: {device_busy:.1%} of the time inside compiled graphs")
     print(f"event loop: at most {lag_seconds * 1e3:.1f} ms late")
-    points = [
+    measured: list[dict[str, Any]] = [
         {"stage": stage.name, "shape": shape, "seconds": dict(points)}
         for (stage, shape), points in curve.seconds.items()
     ]
-    print(json.dumps({"curve": points, "results": {name: asdict(row) for name, row in results.items()}}))
+    config = {
+        "model": str(model),
+        "sides_px": _SIDES_PX,
+        "batch_sizes": _SIZES,
+        "load": _LOAD,
+        "jobs": jobs,
+        "seed": seed,
+    }
+    print(record(config, {"curve": measured, "policies": {name: asdict(row) for name, row in results.items()}}))
     print(_result(results, device_busy))
 
 
@@ -92,7 +100,7 @@ async def _prepared(path: Path) -> _Bench:
     shapes = [Shape(side, side) for side in _SIDES_PX]
     actions = DecoderActions(model, text_cache_bytes=0)
     engine: DecoderEngine = Engine("bench", actions, device, WorkerMetrics(), limits_of(shapes, _SIZES), 1e9)
-    await warm_up(engine, actions, device, model, shapes, _SIZES)
+    await warm_up(engine, actions, model, shapes, _SIZES)
     engine.ready()
     decoder = Decoder(model, actions, device, _SIZES)
     alone = await measure_alone(decoder, shapes)

@@ -6,7 +6,6 @@ times as long as one (a CPU), and one where they take 0.6 + 0.4 × n (an acceler
 """
 
 import argparse
-import json
 import random
 import statistics
 import time
@@ -15,6 +14,7 @@ from dataclasses import asdict
 
 from benchmarks.batching.figures import Figures, figures, print_table
 from benchmarks.batching.policies import SHAPE, Job, one_at_a_time, step_level, whole_requests
+from benchmarks.record import record
 from serving.batching.curve import Curve
 from serving.batching.limits import Limits
 from serving.batching.planner import plan
@@ -98,7 +98,8 @@ def main() -> None:
     results["saturated"] = compare(crowd, ACCELERATOR, Limits(BUCKETS))
     print_table(f"accelerator-like curve, {len(crowd)} jobs at once (simulated)", results["saturated"])
     print("plan(): " + ", ".join(f"{rows} rows {1e6 * plan_seconds(rows, LINEAR):.0f} µs" for rows in (1, 8, 50, 200)))
-    print(json.dumps({name: {key: asdict(row) for key, row in rows.items()} for name, rows in results.items()}))
+    config = {"simulated": True, "load": LOAD, "jobs": arguments.jobs, "seed": arguments.seed}
+    print(record(config, {name: {key: asdict(row) for key, row in rows.items()} for name, rows in results.items()}))
     print(f"RESULT simulate-batching {_ratios(results)}")
 
 

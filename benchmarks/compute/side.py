@@ -1,9 +1,10 @@
-"""One side as a process: a case a line on stdin is run once, and answered with its seconds.
+"""One side as a process: says its versions; then a case a line on stdin is run once, and answered with its seconds.
 
 While the other side runs this one waits for its next line, so both see the same machine.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.compute.cases import Case
+from benchmarks.record import versions
 
 _WARM_UP_RUNS = 40
 _WARM_UP_SECONDS = 3.0
@@ -36,7 +38,8 @@ def main() -> None:
 
         networks = Ours(arguments.checkpoint, fast=arguments.side == "fast")  # type: ignore[assignment]  # both have run()
     runs = {}
-    print("ready", flush=True)
+    packages = ("torch", "diffusers", "transformers") if arguments.side == "torch" else ("mindspore",)
+    print(json.dumps(versions(packages)), flush=True)
     for line in sys.stdin:
         case = Case.parse(line)
         if case not in runs:

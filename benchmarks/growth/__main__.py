@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.growth.cases import cases, rows
 from benchmarks.growth.measuring import measure
-from benchmarks.growth.report import record, result_line, table
+from benchmarks.growth.report import record_line, result_line, table
 from benchmarks.growth.servers import clients
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ async def _run(rounds: int, image: bytes) -> None:
     async with clients(_MODELS, _LOGS) as by_decoders:
         figures = await measure(cases(), by_decoders, image, rounds)
     print(table(rows(), figures))
-    print(record(rows(), figures, rounds))
+    print(record_line(rows(), figures, rounds))
     print(result_line(figures))
 
 

@@ -1,12 +1,11 @@
 """The table, what it was measured on, and the line that tells the result."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from benchmarks.growth.cases import BASE, BATCH_SIZES, BUSY, SIDES_PX, Case, Decoders, Row
 from benchmarks.growth.measuring import Figures
-from benchmarks.serving.report import machine, versions
+from benchmarks.record import record
 
 
 def table(rows: list[Row], figures: Mapping[Case, Figures]) -> str:
@@ -22,12 +21,12 @@ def table(rows: list[Row], figures: Mapping[Case, Figures]) -> str:
     return "\n".join(lines)
 
 
-def record(rows: list[Row], figures: Mapping[Case, Figures], rounds: int) -> str:
-    """Machine, versions, setting and all figures, as a line of JSON."""
+def record_line(rows: list[Row], figures: Mapping[Case, Figures], rounds: int) -> str:
+    """Setting and all figures, as a line of JSON."""
     base = {**asdict(BASE), "decoders": BASE.decoders.workers, "threads": BASE.decoders.threads}
     config = {"base": base, "rounds": rounds, "sides_px": SIDES_PX, "batch_sizes": BATCH_SIZES}
     results = [{"varied": row.varied, "value": row.value, **asdict(figures[row.case])} for row in rows]
-    return json.dumps({**machine(), "versions": versions([]), "config": config, "results": results})
+    return record(config, results)
 
 
 def result_line(figures: Mapping[Case, Figures]) -> str:

@@ -7,10 +7,10 @@ each other. Then decoders are kept busy, one and all, to see whether the gateway
 
 import argparse
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from benchmarks.record import record
 from benchmarks.routing.load import MEAN_STEPS, latencies_of, poisson_jobs, saturated_steps_per_second
 from benchmarks.server_process import ServerProcess, running
 
@@ -22,7 +22,9 @@ _NO_PRIOR = "127.0.0.1:1"
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
-    print(json.dumps(asyncio.run(_measure(arguments))))
+    result = asyncio.run(_measure(arguments))
+    print(record(vars(arguments), result))
+    print("RESULT bench-routing " + " ".join(f"{name}={value:.3f}" for name, value in result.items()))
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, float]:
@@ -45,13 +47,11 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     one, all_of_them = [await _throughput(decoders, arguments) for decoders in (1, count)]
     print(f"steps a second: {one:.1f} with one decoder, {all_of_them:.1f} with {count}")
     base = p99["one, in turn"]
-    result = {
+    return {
         "p99_vs_round_robin": p99["one"] / base,
         "p99_vs_round_robin_four_gateways": p99["four that do not talk"] / base,
         "scaling": all_of_them / (count * one),
     }
-    print("RESULT bench-routing " + " ".join(f"{name}={value:.3f}" for name, value in result.items()))
-    return result
 
 
 async def _throughput(decoders: int, arguments: argparse.Namespace) -> float:

@@ -23,5 +23,5 @@ def in_turn(
 
 
 if __name__ == "__main__":
-    workers.choose = in_turn
+    workers.choose = in_turn  # type: ignore[attr-defined]  # which the module imports for itself
     gateway.main()

@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
+import grpc
+
 from imagegen.v1.common_pb2 import Bucket, ModelInfo, Queued, Receipt, Tier, WorkerStatus, WorkerUse
 from imagegen.v1.decoder_pb2 import (
     DecoderInfo,
@@ -73,6 +75,14 @@ class SimulatedDecoder(DecoderServiceServicer):
         finally:
             self._count(-left, -1)
             self._notify()
+
+    async def Img2Img(self, request: Any, context: Any) -> Any:
+        """Not simulated: the gateway streams."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "simulated decoders only stream")
+
+    async def Cancel(self, request: Any, context: Any) -> Any:
+        """Not simulated: nobody cancels."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "simulated decoders cancel nothing")
 
     async def WatchStatus(self, request: Any, context: Any) -> AsyncGenerator[DecoderServiceWatchStatusResponse, None]:
         """Tells how busy it is when jobs come, begin or go, and now and then, as decoders do."""

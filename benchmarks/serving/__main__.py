@@ -7,7 +7,6 @@ kind that come all at once. Every request has a prompt of its own. Run it with t
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.alone import Alone
+from benchmarks.record import record, versions
 from benchmarks.serving import loads
 from benchmarks.serving.alone import measure_alone
 from benchmarks.serving.comparing import levels_apart
@@ -25,7 +25,7 @@ from benchmarks.serving.job import Job
 from benchmarks.serving.measuring import Measured, measure, summed_up
 from benchmarks.serving.ours import Ours
 from benchmarks.serving.peer_apis import PEERS
-from benchmarks.serving.report import Row, machine, print_table, result_lines, versions
+from benchmarks.serving.report import Row, print_table, result_lines
 from benchmarks.serving.settings import ROOT, SKETCH, Settings
 from benchmarks.serving.system import System
 
@@ -105,14 +105,14 @@ def _report(arguments: argparse.Namespace, alone: Alone, rows: Mapping[str, Row]
     ours = next(iter(rows))
     config = {name: value for name, value in vars(arguments).items() if name not in ("logs", "peers")}
     print_table(rows)
-    record = {
-        **machine(),
-        "versions": versions([PEERS[name].package for name in arguments.peers]),
-        "config": {**asdict(_settings(arguments)), "load": loads.LOAD, **config},
-        "alone_seconds": {shape.width_px: pair for shape, pair in alone.seconds.items()},
-        "results": {name: asdict(row) for name, row in rows.items()},
-    }
-    print(json.dumps(record))
+    alone_seconds = {shape.width_px: pair for shape, pair in alone.seconds.items()}
+    print(
+        record(
+            {**asdict(_settings(arguments)), "load": loads.LOAD, **config, "alone_seconds": alone_seconds},
+            {name: asdict(row) for name, row in rows.items()},
+            versions(PEERS[name].package for name in arguments.peers),
+        )
+    )
     for line in result_lines(rows, ours):
         print(line)
     if rows[ours].errors or any(row.levels_apart > _MOST_LEVELS_APART for row in rows.values()):

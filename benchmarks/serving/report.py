@@ -1,16 +1,9 @@
-"""The table, the machine, and the line that tells the result."""
+"""The table, and the line that tells the result."""
 
-import os
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-
-import psutil
 
 from benchmarks.batching.figures import Figures
-
-_PACKAGES = ("mindspore", "numpy", "grpcio")
 
 
 @dataclass(frozen=True)
@@ -46,21 +39,6 @@ def print_table(rows: Mapping[str, Row]) -> None:
         print(f"{name:20}{row.crowd.throughput:12.3f}{mixed.mean_seconds:9.2f}", end="")
         print("".join(f"{seconds:8.2f}" for seconds in latencies) + f"{mixed.slowdown_p95:14.1f}{row.errors:8}", end="")
         print(f"{row.memory_peak_bytes / 2**20:12.0f}{row.start_seconds:9.0f}{row.levels_apart:14}")
-
-
-def machine() -> dict[str, object]:
-    """What it ran on."""
-    return {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "platform": platform.platform(),
-    }
-
-
-def versions(peers: Sequence[str]) -> dict[str, str]:
-    """Of Python and the packages that matter."""
-    return {"python": platform.python_version(), **{name: version(name) for name in (*_PACKAGES, *peers)}}
 
 
 def result_lines(rows: Mapping[str, Row], ours: str) -> list[str]:

@@ -68,7 +68,7 @@ def random_plain(rng: Rng, held_out: bool = False) -> Plain:
         shape = SHAPES[rng.integers(len(SHAPES))]
         foreground, background = (NAMES[i] for i in rng.choice(len(NAMES), 2, replace=False))
         if is_held_out(shape, foreground, background) == held_out:
-            return moved(Plain(shape, foreground, background, 0.5, 0.5, 0.3, 0.0), rng)
+            return _moved_plain(Plain(shape, foreground, background, 0.5, 0.5, 0.3, 0.0), rng)
 
 
 def random_landscape(rng: Rng) -> Landscape:
@@ -81,7 +81,7 @@ def random_landscape(rng: Rng) -> Landscape:
     house = _pick(rng, NAMES, *behind) if subject < 0.45 else None
     tree = _pick(rng, ("green", "green", "orange", "pink", "white", "red"), *behind) if subject > 0.6 else None
     sun = _pick(rng, _SUNS, sky) if rng.random() < 0.65 else None
-    return moved(Landscape(sky, ground, hills, sun, house, tree, 0.65, 0.5, 0.2, ()), rng)
+    return _moved_landscape(Landscape(sky, ground, hills, sun, house, tree, 0.65, 0.5, 0.2, ()), rng)
 
 
 def random_scene(rng: Rng) -> Scene:
@@ -91,12 +91,18 @@ def random_scene(rng: Rng) -> Scene:
 
 def moved(scene: Scene, rng: Rng) -> Scene:
     """The same things in the same colours, laid out anew."""
-    if isinstance(scene, Landscape):
-        right = bool(rng.random() < 0.5)
-        x = rng.uniform(0.25, 0.45) + (0.3 if right else 0.0)
-        sun_x = rng.uniform(0.12, 0.3) + (0.0 if right else 0.6)
-        ridge = tuple(float(v) for v in rng.uniform(0.05, 0.3, 6))
-        return replace(scene, horizon=float(rng.uniform(0.55, 0.75)), x=float(x), sun_x=float(sun_x), ridge=ridge)
+    return _moved_landscape(scene, rng) if isinstance(scene, Landscape) else _moved_plain(scene, rng)
+
+
+def _moved_landscape(scene: Landscape, rng: Rng) -> Landscape:
+    right = bool(rng.random() < 0.5)
+    x = rng.uniform(0.25, 0.45) + (0.3 if right else 0.0)
+    sun_x = rng.uniform(0.12, 0.3) + (0.0 if right else 0.6)
+    ridge = tuple(float(v) for v in rng.uniform(0.05, 0.3, 6))
+    return replace(scene, horizon=float(rng.uniform(0.55, 0.75)), x=float(x), sun_x=float(sun_x), ridge=ridge)
+
+
+def _moved_plain(scene: Plain, rng: Rng) -> Plain:
     radius = float(rng.uniform(0.16, 0.42))
     x, y = (float(0.5 + (0.5 - radius) * rng.uniform(-0.9, 0.9)) for _ in range(2))
     return replace(scene, x=x, y=y, radius=radius, rotation=float(rng.normal(0.0, 0.15)))

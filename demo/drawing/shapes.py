@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ def shape_mask(shape: str, centre_px: Point, radius_px: float, rotation: float, 
     return _averaged(canvas)
 
 
-def polygon_mask(points_px: list[Point], width: int, height: int) -> Mask:
+def polygon_mask(points_px: Sequence[Point], width: int, height: int) -> Mask:
     """Coverage (0…1) of a polygon given by its corners in pixels."""
     canvas = Image.new("L", (width * _SUPERSAMPLING, height * _SUPERSAMPLING), 0)
     ImageDraw.Draw(canvas).polygon([(x * _SUPERSAMPLING, y * _SUPERSAMPLING) for x, y in points_px], fill=255)

@@ -82,7 +82,7 @@ def measure(
     return scores, shown
 
 
-def grid(pairs: list[tuple[Image.Image, ...]], columns: int) -> Image.Image:
+def grid(pairs: Sequence[tuple[Image.Image, ...]], columns: int) -> Image.Image:
     """Tuples of pictures side by side, tuples in rows of so many."""
     width, height = pairs[0][0].size
     across = len(pairs[0])

@@ -54,7 +54,7 @@ def open_pool(folder: Path, count: int, width: int, height: int, seed: int, work
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
         for name, shape in _shapes(count, width, height).items():
-            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)
+            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]  # NumPy's stubs
         starts = range(0, count, _CHUNK)
         with ProcessPoolExecutor(workers) as executor:
             jobs = [
