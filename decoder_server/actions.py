@@ -40,7 +40,7 @@ class DecoderInput:
 
     Attributes:
         request: the values.
-        image: the picture to start from, RGB.
+        image: from `kandinsky.img2img.working_image`: what waits holds no picture of the client's size.
         resume_from: for some images, where to go on.
         snapshot_every_steps: copy a row's latents after every so many steps, for each of these numbers.
         truncated: filled by encoding: the end of each text that the text encoder did not see.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
+from PIL import Image
 
 from decoder_server.actions import DecoderInput, snapshot_of
 from decoder_server.config import DecoderConfig
@@ -33,6 +34,7 @@ from imagegen.v1.decoder_pb2 import (
 from imagegen.v1.decoder_pb2_grpc import DecoderServiceServicer
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import OutputFormat, read_image
+from kandinsky.img2img import Img2ImgRequest, working_image
 from kandinsky.preview import PreviewProjection
 from serving.errors import DrainingError
 from serving.requests import RunningRequests
@@ -141,5 +143,9 @@ class DecoderService(DecoderServiceServicer):
         resume_from = parse_resumptions(message.resume_from, request, model, info.digest)
         asked = Asked(message.preview_every_steps, message.checkpoint_every_steps)
         with told_to_client({}, Phase.PHASE_QUEUED):
-            image = await asyncio.to_thread(read_image, message.request.image, self._config.max_image_pixels)
+            image = await asyncio.to_thread(self._working_image, request, message.request.image)
         return DecoderInput(request, image, resume_from, asked.snapshot_every_steps), output_format, asked
+
+    def _working_image(self, request: Img2ImgRequest, data: bytes) -> Image.Image:
+        image = read_image(data, self._config.max_image_pixels)
+        return working_image(self._serving.model, request, image)

@@ -12,6 +12,10 @@ from PIL import Image, ImageOps
 from kandinsky.errors import InputError
 
 _READ_FORMATS = ("PNG", "JPEG", "WEBP")
+# CLIP scales the shorter side to its 224 pixels before it cuts out the middle: of one line of pixels, to gigabytes.
+_MOST_TIMES_AS_LONG = 256
+
+Box = tuple[float, float, float, float]
 
 
 class ResizeMode(StrEnum):
@@ -35,14 +39,14 @@ def read_image(data: bytes, max_pixels: int, field: str = "image") -> Image.Imag
 
     Args:
         data: a PNG, JPEG or WebP file.
-        max_pixels: width × height at most; checked from the header, before any pixel is decoded.
+        max_pixels: width × height at most; read from the header, as proportions are, before any pixel is decoded.
         field: the argument to name in errors.
 
     Returns:
         The picture in RGB with its EXIF orientation applied and transparency dropped.
 
     Raises:
-        InputError: another format, a broken file, or too many pixels.
+        InputError: another format, a broken file, too many pixels, or one side more than 256 times the other.
     """
     try:
         # Pillow warns of pictures it thinks too large; what is too large here is decided below.
@@ -51,6 +55,9 @@ def read_image(data: bytes, max_pixels: int, field: str = "image") -> Image.Imag
             image = Image.open(io.BytesIO(data), formats=_READ_FORMATS)
         if image.width * image.height > max_pixels:
             raise InputError(field, f"has {image.width} × {image.height} pixels; at most {max_pixels} are allowed")
+        if max(image.size) > _MOST_TIMES_AS_LONG * min(image.size):
+            size = f"{image.width} × {image.height} pixels"
+            raise InputError(field, f"has {size}; one side may be at most {_MOST_TIMES_AS_LONG} times the other")
         return upright_rgb(image)
     except InputError:
         raise
@@ -83,16 +90,16 @@ def fit_image(image: Image.Image, width: int, height: int, mode: ResizeMode) -> 
     """Bring a picture to width × height pixels, with the pipelines' filter: Pillow's bicubic, reducing_gap 1.
 
     STRETCH scales width and height on their own, as the pipelines do; FIT scales into the size and repeats the edge
-    pixels; CROP scales over the size and cuts off evenly.
+    pixels; CROP cuts off evenly what would be over the size, and scales the rest. Nothing larger than the picture and
+    the asked size is ever made, whatever the picture's proportions.
     """
     if mode is ResizeMode.STRETCH:
         return _resize(image, width, height)
     scales = (width / image.width, height / image.height)
-    scale = min(scales) if mode is ResizeMode.FIT else max(scales)
-    inner = _resize(image, max(round(image.width * scale), 1), max(round(image.height * scale), 1))
-    left, top = (width - inner.width) // 2, (height - inner.height) // 2
     if mode is ResizeMode.CROP:
-        return inner.crop((-left, -top, width - left, height - top))
+        return _resize(image, width, height, box=_middle(image.size, (width / max(scales), height / max(scales))))
+    inner = _resize(image, max(round(image.width * min(scales)), 1), max(round(image.height * min(scales)), 1))
+    left, top = (width - inner.width) // 2, (height - inner.height) // 2
     padding = ((top, height - inner.height - top), (left, width - inner.width - left), (0, 0))
     return Image.fromarray(np.pad(np.asarray(inner), padding, mode="edge"))
 
@@ -111,5 +118,14 @@ def to_image(pixels: npt.NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(np.round(unit * 255).astype(np.uint8))
 
 
-def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=1)
+def _resize(image: Image.Image, width: int, height: int, box: Box | None = None) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BICUBIC, box, reducing_gap=1)
+
+
+def _middle(size: tuple[int, int], inner: tuple[float, float]) -> Box:
+    """The middle of a picture: left, top, right, bottom, in pixels and parts of pixels."""
+    (left, right), (top, bottom) = (
+        ((whole - min(part, whole)) / 2, (whole + min(part, whole)) / 2)
+        for whole, part in zip(size, inner, strict=True)
+    )
+    return left, top, right, bottom

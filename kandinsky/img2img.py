@@ -86,7 +86,7 @@ def start(
     Args:
         model: the decoder.
         request: the values; checked here.
-        image: the picture to start from, RGB.
+        image: from `working_image`.
         texts: those of `texts_of`, each by itself, in their order, where they are encoded already.
 
     Raises:
@@ -97,7 +97,7 @@ def start(
     fields = texts_of(request)
     texts = [model.encode_texts([text]) for text in fields.values()] if texts is None else texts
     conditioning = _condition(model, request, texts)
-    latents = model.encode_image(_input_pixels(model, request, image))
+    latents = model.encode_image(to_pixels(image))
     timestep = added_noise_timestep(model.scheduler, request.strength)
     rows = []
     for own, generator in zip(conditioning, generators(request.seed, request.num_images), strict=True):
@@ -122,12 +122,21 @@ def working_size_px(model: DecoderModel, width: int, height: int) -> tuple[int, 
     return -(-width // unit) * unit, -(-height // unit) * unit
 
 
-def _input_pixels(model: DecoderModel, request: Img2ImgRequest, image: Image.Image) -> npt.NDArray[np.float32]:
-    """The picture at the working size: (1, 3, h, w). Proportions are those of the asked size, to which it returns."""
+def working_image(model: DecoderModel, request: Img2ImgRequest, image: Image.Image) -> Image.Image:
+    """The picture to start from, at the working size. Proportions are those of the asked size, to which it returns.
+
+    Args:
+        model: the decoder.
+        request: the values; checked here.
+        image: RGB, of any size.
+
+    Raises:
+        InputError: see `check_request`.
+    """
+    check_request(model, request)
     if request.resize_mode is not ResizeMode.STRETCH:
         image = fit_image(image, request.width, request.height, request.resize_mode)
-    width, height = working_size_px(model, request.width, request.height)
-    return to_pixels(fit_image(image, width, height, ResizeMode.STRETCH))
+    return fit_image(image, *working_size_px(model, request.width, request.height), ResizeMode.STRETCH)
 
 
 def _condition(model: DecoderModel, request: Img2ImgRequest, texts: Sequence[DecoderTexts]) -> list[Conditioning]:

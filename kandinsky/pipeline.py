@@ -15,7 +15,7 @@ from PIL import Image
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.errors import InputError
 from kandinsky.images import ResizeMode, upright_rgb
-from kandinsky.img2img import Img2ImgRequest, finish, start
+from kandinsky.img2img import Img2ImgRequest, finish, start, working_image
 from kandinsky.noise import generators
 from kandinsky.prior_model import PriorModel
 from kandinsky.prior_sampling import PriorConditioning, condition_prior, finish_prior, start_prior, step_priors
@@ -116,7 +116,10 @@ def interpolate(
 
     mix = np.zeros((1, model.embedding_dim), np.float32)
     for index, (item, weight) in enumerate(items):
-        embed = encode(item, f"items[{index}]")[0] if isinstance(item, str) else model.encode_image(upright_rgb(item))
+        if isinstance(item, str):
+            embed, _ = encode(item, f"items[{index}]")
+        else:
+            embed = model.encode_image(model.image_pixels(upright_rgb(item)))
         mix = mix + embed * np.float32(weight)
     positive, negative = encode(negative_prompt, "negative_prompt")
     return ImageEmbeddings(mix, negative if negative_prompt == "" else positive, truncated)
@@ -183,7 +186,7 @@ def img2img(
         scheduler=model.scheduler_type if scheduler is None else scheduler,
         resize_mode=resize_mode,
     )
-    started = start(model, request, upright_rgb(image))
+    started = start(model, request, working_image(model, request, upright_rgb(image)))
     rows = list(started.rows)
     while not rows[0].done:
         rows = step_rows(model, rows)

@@ -136,13 +136,18 @@ class PriorModel:
         embeds, hidden_states = self._encode_text(Tensor(tokens.input_ids))
         return PriorTexts(embeds, hidden_states, Tensor(tokens.attention_mask), tokens.truncated)
 
-    def encode_image(self, image: Image.Image) -> npt.NDArray[np.float32]:
-        """Encode an RGB picture with CLIP's vision tower: (1, dim).
+    def image_pixels(self, image: Image.Image) -> npt.NDArray[np.float32]:
+        """An RGB picture as `encode_image` takes it: (1, 3, h, w)."""
+        return clip_pixels(image, self.image_config)
+
+    def encode_image(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Encode a picture, from `image_pixels`, with CLIP's vision tower: (1, dim).
 
         Raises:
             NonFiniteError: the tower produced NaN or infinity.
         """
-        return self._embed(clip_pixels(image, self.image_config))
+        (embeds,) = self._encode_image(Tensor(pixels))
+        return _finite(embeds, "CLIP's vision tower")
 
     @cached_property
     def zero_embedding(self) -> npt.NDArray[np.float32]:
@@ -155,7 +160,7 @@ class PriorModel:
         """
         side = self.image_encoder.config.image_size
         shape = (1, self.image_encoder.config.num_channels, side, side)
-        embedding = self._embed(np.zeros(shape, np.float32))
+        embedding = self.encode_image(np.zeros(shape, np.float32))
         embedding.setflags(write=False)
         return embedding
 
@@ -166,10 +171,6 @@ class PriorModel:
             NonFiniteError: the prior produced NaN or infinity.
         """
         return _finite(self.prior.network.denormalise(latents), "the prior")
-
-    def _embed(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        (embeds,) = self._encode_image(Tensor(pixels))
-        return _finite(embeds, "CLIP's vision tower")
 
 
 def load_prior(root: Path, runtime: Runtime) -> PriorModel:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from imagegen.v1.common_pb2 import CacheStatus, Phase
 from kandinsky.noise import generators
@@ -26,14 +25,15 @@ class PriorInput:
     """A request as the device needs it.
 
     Attributes:
-        contents: a text or an RGB picture for each embedding.
+        contents: for each embedding a text, or a picture from `PriorModel.image_pixels`: what waits holds no picture of
+            the client's size.
         values: how texts are turned into embeddings.
         one_generator: all texts draw from one generator, in their order; else text i draws from one of seed + i.
         truncated: filled by encoding: what the text encoder did not see of each text, by the place of its content, by
             "prompt" and "negative_prompt".
     """
 
-    contents: tuple[str | Image.Image, ...]
+    contents: tuple[str | Floats, ...]
     values: Values
     one_generator: bool
     truncated: dict[int, dict[str, str]] = field(default_factory=dict)

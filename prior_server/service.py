@@ -9,7 +9,6 @@ from typing import TypeAlias
 import grpc
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from imagegen.v1.common_pb2 import Bucket, ImageEmbeddings, ModelInfo, Phase, Priority, Receipt
 from imagegen.v1.prior_pb2 import (
@@ -152,13 +151,16 @@ class PriorService(PriorServiceServicer):
             async for status in states:
                 yield PriorServiceWatchStatusResponse(status=status)
 
-    async def _content(self, index: int, item: InterpolationItem) -> str | Image.Image:
-        """An item's text, or its picture decoded."""
+    async def _content(self, index: int, item: InterpolationItem) -> str | _Floats:
+        """An item's text, or its picture as the device needs it."""
         if item.WhichOneof("content") == "text":
             return item.text
         field = f"items[{index}].image"
         with told_to_client({}, Phase.PHASE_QUEUED):
-            return await asyncio.to_thread(read_image, item.image, self._config.max_image_pixels, field)
+            return await asyncio.to_thread(self._image_pixels, item.image, field)
+
+    def _image_pixels(self, data: bytes, field: str) -> _Floats:
+        return self._serving.model.image_pixels(read_image(data, self._config.max_image_pixels, field))
 
     def _embeddings(self, embeds: _Floats, negatives: _Floats) -> ImageEmbeddings:
         return ImageEmbeddings(

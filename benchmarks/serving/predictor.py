@@ -15,7 +15,7 @@ from benchmarks.serving.job import Job, job
 from benchmarks.serving.settings import Settings
 from kandinsky.decoder_model import load_decoder
 from kandinsky.images import OutputFormat, ResizeMode, read_image, write_image
-from kandinsky.img2img import Img2ImgRequest, finish, start
+from kandinsky.img2img import Img2ImgRequest, finish, start, working_image
 from kandinsky.loading import Runtime
 from kandinsky.noise import generators
 from kandinsky.ops import use_device, with_fast_paths
@@ -65,7 +65,10 @@ class _Pipeline:
         embeddings = self._embeddings(jobs, size)
         requests = [self._request(each, own) for each, own in zip(jobs, embeddings, strict=True)]
         images = [read_image(each.image, _MAX_IMAGE_PIXELS) for each in jobs]
-        rows = [start(self._decoder, request, image).rows[0] for request, image in zip(requests, images, strict=True)]
+        rows = [
+            start(self._decoder, request, working_image(self._decoder, request, image)).rows[0]
+            for request, image in zip(requests, images, strict=True)
+        ]
         while running := [place for place, row in enumerate(rows) if not row.done]:
             stepped = step_rows(self._decoder, [rows[place] for place in running], size)
             for place, row in zip(running, stepped, strict=True):

@@ -32,8 +32,8 @@ def run_prior(folder: Path) -> None:
         model = load_prior(folder, runtime)
     _print_weights("prior", (model.text_encoder.network, model.image_encoder.network, model.prior.network))
     _twice("prior", "text encoder", lambda: model.encode_texts(_PROMPTS).embeds.asnumpy())
-    picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), "orange")
-    _twice("prior", "image encoder", lambda: model.encode_image(picture))
+    pixels = model.image_pixels(Image.new("RGB", (_SIDE_PX, _SIDE_PX), "orange"))
+    _twice("prior", "image encoder", lambda: model.encode_image(pixels))
     _step_prior(model)
 
 

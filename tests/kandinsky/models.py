@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import ResizeMode
-from kandinsky.img2img import Img2ImgRequest
+from kandinsky.img2img import Img2ImgRequest, Started, start, working_image
 from kandinsky.loading import Runtime
 from kandinsky.prior_model import PriorModel
 
@@ -103,3 +103,8 @@ def request(model: DecoderModel, **changes: Any) -> Img2ImgRequest:
         "resize_mode": ResizeMode.STRETCH,
     }
     return Img2ImgRequest(**(values | changes))
+
+
+def start_from(model: DecoderModel, asked: Img2ImgRequest, picture: Image.Image) -> Started:
+    """A request's rows, from a picture of any size."""
+    return start(model, asked, working_image(model, asked, picture))

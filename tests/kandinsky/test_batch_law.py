@@ -9,10 +9,9 @@ from mindspore import Tensor
 
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import to_image
-from kandinsky.img2img import start
 from kandinsky.rows import Row, step_rows
 from kandinsky.schedulers.img2img import SchedulerType
-from tests.kandinsky.models import Array, Load, Models, Reference, check, request
+from tests.kandinsky.models import Array, Load, Models, Reference, check, request, start_from
 
 # Far inside the parity tolerance of 1e-3, and above what another order of sums does to the last bits.
 TOLERANCE = 1e-4
@@ -29,7 +28,7 @@ MIX: list[dict[str, Any]] = [
 
 def rows_of(models: Models, mix: Sequence[dict[str, Any]]) -> list[Row]:
     picture = models.reference.picture()
-    return [start(models.decoder, request(models.decoder, **changes), picture).rows[0] for changes in mix]
+    return [start_from(models.decoder, request(models.decoder, **changes), picture).rows[0] for changes in mix]
 
 
 def run(model: DecoderModel, rows: Sequence[Row], joining: Sequence[int]) -> list[Array]:
@@ -94,7 +93,7 @@ def test_images_of_one_request_are_as_each_alone(tiny: Models) -> None:
     values = {"seed": 40, "scheduler": SchedulerType.DDPM}
     embeds = np.random.default_rng(1).standard_normal((2, 3, tiny.decoder.embedding_dim)).astype(np.float32)
     several = request(tiny.decoder, num_images=3, image_embeds=embeds[0], negative_image_embeds=embeds[1], **values)
-    rows = start(tiny.decoder, several, tiny.reference.picture()).rows
+    rows = start_from(tiny.decoder, several, tiny.reference.picture()).rows
     together = run(tiny.decoder, rows, (0, 0, 0))
     for index in range(3):
         own = values | {
@@ -108,7 +107,7 @@ def test_images_of_one_request_are_as_each_alone(tiny: Models) -> None:
 
 def test_a_shared_embedding_serves_every_image(tiny: Models) -> None:
     shared = request(tiny.decoder, num_images=2, guidance_scale=1.0)
-    rows = start(tiny.decoder, shared, tiny.reference.picture()).rows
+    rows = start_from(tiny.decoder, shared, tiny.reference.picture()).rows
     for row, result in zip(rows, run(tiny.decoder, rows, (0, 0)), strict=True):
         assert len(row.conditioning.halves) == 1
         assert np.isfinite(result).all()

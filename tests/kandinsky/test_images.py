@@ -116,6 +116,17 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
     assert "pixels" in refusal(png_header(side, side), max_pixels=50_000_000)
 
 
+@pytest.mark.parametrize("size", [(257, 1), (1, 257), (20_000, 78)])
+def test_a_line_of_pixels_is_refused(size: tuple[int, int]) -> None:
+    assert f"{size[0]} × {size[1]}" in refusal(encoded(noise(*size), "PNG"), max_pixels=10**7)
+    assert "256 times" in refusal(png_header(*size), max_pixels=10**7)  # before any pixel is decoded
+
+
+@pytest.mark.parametrize("size", [(256, 1), (1, 256), (20_000, 79)])
+def test_a_narrow_picture_is_read(size: tuple[int, int]) -> None:
+    assert read_image(encoded(noise(*size), "PNG"), 10**7).size == size
+
+
 @pytest.mark.parametrize("output_format", [OutputFormat.PNG, OutputFormat.WEBP])
 def test_png_and_webp_are_written_without_loss(output_format: OutputFormat) -> None:
     image = noise(21, 34)
@@ -187,6 +198,17 @@ def test_fit_shows_the_whole_picture_and_repeats_its_edges() -> None:
 def test_crop_fills_the_size_with_the_middle() -> None:
     cropped = fit_image(halves(), 40, 40, ResizeMode.CROP)
     np.testing.assert_array_equal(cropped, halves().crop((20, 0, 60, 40)))
+
+
+@pytest.mark.parametrize("mode", list(ResizeMode))
+def test_no_way_of_fitting_makes_anything_larger_than_the_picture_and_the_size(
+    mode: ResizeMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resize, made = Image.Image.resize, []
+    monkeypatch.setattr(Image.Image, "resize", lambda *given, **named: made.append(given[1]) or resize(*given, **named))
+    fit_image(noise(2, 500), 600, 40, mode)
+    assert made
+    assert all(width <= 600 and height <= 500 for width, height in made)
 
 
 def test_stretch_shows_the_whole_picture_out_of_proportion() -> None:

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from kandinsky.images import ResizeMode
-from kandinsky.img2img import Img2ImgRequest, finish, start
+from kandinsky.img2img import Img2ImgRequest, finish
 from kandinsky.pipeline import ImageEmbeddings, img2img, interpolate, prior
 from kandinsky.rows import step_rows
-from tests.kandinsky.models import CHECKPOINTS, Load, Models, Reference, check, check_picture
+from tests.kandinsky.models import CHECKPOINTS, Load, Models, Reference, check, check_picture, start_from
 
 EMBEDDINGS = 1e-4
 LATENTS = 1e-3
@@ -89,7 +89,7 @@ def test_a_pipeline_computes_what_diffusers_does(case: Case, load: Load) -> None
     check(f"{case}: negative_image_embeds", embeds.negative_image_embeds, negative, absolute=EMBEDDINGS)
 
     request = img2img_request(models, case, embeds)
-    (row,) = start(models.decoder, request, case.reference.picture(case.values["image"])).rows
+    (row,) = start_from(models.decoder, request, case.reference.picture(case.values["image"])).rows
     for index, expected in enumerate(case.expected("latents")):
         (row,) = step_rows(models.decoder, [row])
         check(f"{case}: latents {index}", row.latents.asnumpy()[0], expected, relative=LATENTS)

@@ -9,12 +9,12 @@ from PIL import Image
 
 from kandinsky.errors import DeviceError, InputError
 from kandinsky.images import ResizeMode
-from kandinsky.img2img import check_request, start, working_size_px
+from kandinsky.img2img import check_request, working_size_px
 from kandinsky.loading import Runtime
 from kandinsky.ops import use_device
 from kandinsky.pipeline import ImageEmbeddings, img2img, interpolate, prior
 from kandinsky.schedulers.img2img import SchedulerType
-from tests.kandinsky.models import Load, Models, request
+from tests.kandinsky.models import Load, Models, request, start_from
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -55,7 +55,7 @@ def test_the_working_size_is_the_next_multiple_of_the_granularity(
 
 
 def test_width_and_height_are_not_swapped(tiny: Models) -> None:
-    (row,) = start(tiny.decoder, request(tiny.decoder, width=24, height=8), tiny.reference.picture()).rows
+    (row,) = start_from(tiny.decoder, request(tiny.decoder, width=24, height=8), tiny.reference.picture()).rows
     assert row.latents.shape == (1, 4, 8 // 2, 24 // 2)
 
 
@@ -63,7 +63,7 @@ def test_width_and_height_are_not_swapped(tiny: Models) -> None:
 def test_each_way_of_fitting_starts_from_other_latents_of_the_same_size(mode: ResizeMode, tiny: Models) -> None:
     def latents(resize_mode: ResizeMode) -> Any:
         asked = request(tiny.decoder, width=24, height=8, resize_mode=resize_mode)
-        return start(tiny.decoder, asked, tiny.reference.picture()).rows[0].latents.asnumpy()
+        return start_from(tiny.decoder, asked, tiny.reference.picture()).rows[0].latents.asnumpy()
 
     others = [other for other in ResizeMode if other is not mode]
     assert latents(mode).shape == (1, 4, 4, 12)
@@ -109,11 +109,11 @@ def test_the_negative_prompt_matters_under_guidance_only(draw: Callable[..., lis
 
 def test_the_cut_end_of_a_long_prompt_is_reported(tiny: Models) -> None:
     long = "word " * 200
-    started = start(tiny.decoder, request(tiny.decoder, prompt=long), tiny.reference.picture())
+    started = start_from(tiny.decoder, request(tiny.decoder, prompt=long), tiny.reference.picture())
     assert set(started.truncated) == {"prompt"}
     assert long.strip().endswith(started.truncated["prompt"])
     unguided = request(tiny.decoder, negative_prompt=long, guidance_scale=1.0)
-    assert start(tiny.decoder, unguided, tiny.reference.picture()).truncated == {}
+    assert start_from(tiny.decoder, unguided, tiny.reference.picture()).truncated == {}
     assert set(prior(tiny.prior, "a cat", negative_prompt=long, seed=0, steps=2).truncated) == {"negative_prompt"}
 
 
@@ -183,7 +183,7 @@ def test_a_request_that_cannot_be_run_is_refused_by_field(
 def test_a_refused_request_costs_no_device_work(tiny: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(tiny.decoder), "encode_texts", lambda *_: pytest.fail("the text encoder was run"))
     with pytest.raises(InputError):
-        start(tiny.decoder, request(tiny.decoder, strength=2.0), tiny.reference.picture())
+        start_from(tiny.decoder, request(tiny.decoder, strength=2.0), tiny.reference.picture())
 
 
 @pytest.mark.parametrize(

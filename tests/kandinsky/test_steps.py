@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from kandinsky.img2img import start
 from kandinsky.rows import Row, step_rows
 from kandinsky.schedulers.img2img import SchedulerType
 from kandinsky.schedulers.schedule import COLUMNS
-from tests.kandinsky.models import Array, Models, check, request
+from tests.kandinsky.models import Array, Models, check, request, start_from
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def learned(tiny: Models) -> Models:
 
 def row_of(models: Models, guidance_scale: float) -> Row:
     asked = request(models.decoder, scheduler=SchedulerType.DDPM, strength=1.0, guidance_scale=guidance_scale, seed=1)
-    return start(models.decoder, asked, models.reference.picture()).rows[0]
+    return start_from(models.decoder, asked, models.reference.picture()).rows[0]
 
 
 def predictions(models: Models, row: Row) -> Array:

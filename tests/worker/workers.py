@@ -26,6 +26,7 @@ from decoder_server.sizes import ServedSizes
 from imagegen.v1 import decoder_pb2_grpc, prior_pb2_grpc
 from imagegen.v1.common_pb2 import ImageEmbeddings, ModelInfo, Tier
 from imagegen.v1.decoder_pb2 import DecoderServiceImg2ImgRequest, Img2ImgParams
+from kandinsky.clip_image import ClipImageConfig, clip_pixels
 from kandinsky.defaults import DecoderDefaults, PriorDefaults
 from kandinsky.preview import PreviewProjection
 from kandinsky.schedulers.config import SchedulerConfig
@@ -157,6 +158,7 @@ async def prior(**flags: Any) -> AsyncIterator[Worker]:
         defaults=PriorDefaults(),
         scheduler=SchedulerConfig.from_dict({}, "UnCLIPScheduler"),
         embedding_dim=DIM,
+        image_pixels=partial(clip_pixels, config=ClipImageConfig()),
     )
     limits = Limits({(stage, SHAPE): (1, 2) for stage in (Stage.ENCODE, Stage.STEP)})
     add = partial(prior_pb2_grpc.add_PriorServiceServicer_to_server, service)

@@ -124,7 +124,9 @@ class DecoderServiceImg2ImgRequest(_message.Message):
     negative_prompt: _builtins.str
     """What it shall not show; not set is the same as ""."""
     image: _builtins.bytes
-    """The picture to start from: a PNG, JPEG or WebP file. Its EXIF orientation is applied, transparency is dropped."""
+    """The picture to start from: a PNG, JPEG or WebP file, neither side more than 256 times the other. Its EXIF
+    orientation is applied, transparency is dropped.
+    """
     priority: _common_pb2.Priority.ValueType
     """Whose turn it is."""
     @_builtins.property

@@ -217,7 +217,7 @@ class InterpolationItem(_message.Message):
     text: _builtins.str
     """A text, encoded as EncodePrompt does."""
     image: _builtins.bytes
-    """A PNG, JPEG or WebP file, encoded by CLIP's image encoder."""
+    """A PNG, JPEG or WebP file, neither side more than 256 times the other, encoded by CLIP's image encoder."""
     weight: _builtins.float
     """Its share; any finite number, not normalised. Not set on any item: all have 1 / number of items. Set on some only:
     INVALID_ARGUMENT.

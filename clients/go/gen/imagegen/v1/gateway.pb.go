@@ -92,7 +92,8 @@ type Img2ImgRequest struct {
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// What it shall not show. "" is a negative prompt too: see PriorServiceEncodePromptRequest.
 	NegativePrompt *string `protobuf:"bytes,3,opt,name=negative_prompt,json=negativePrompt,proto3,oneof" json:"negative_prompt,omitempty"`
-	// The picture to start from: a PNG, JPEG or WebP file. Its EXIF orientation is applied, transparency is dropped.
+	// The picture to start from: a PNG, JPEG or WebP file, neither side more than 256 times the other. Its EXIF
+	// orientation is applied, transparency is dropped.
 	Image []byte `protobuf:"bytes,4,opt,name=image,proto3" json:"image,omitempty"`
 	// Size, steps, strength, guidance, seed and the like.
 	Params *Img2ImgParams `protobuf:"bytes,5,opt,name=params,proto3" json:"params,omitempty"`

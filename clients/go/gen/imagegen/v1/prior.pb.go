@@ -433,7 +433,7 @@ type InterpolationItem_Text struct {
 }
 
 type InterpolationItem_Image struct {
-	// A PNG, JPEG or WebP file, encoded by CLIP's image encoder.
+	// A PNG, JPEG or WebP file, neither side more than 256 times the other, encoded by CLIP's image encoder.
 	Image []byte `protobuf:"bytes,2,opt,name=image,proto3,oneof"`
 }
 
