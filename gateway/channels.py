@@ -2,6 +2,9 @@
 
 import grpc
 
+_PING_SECONDS = 11
+_PING_TIMEOUT_SECONDS = 4
+
 
 def open_channel(
     address: str, max_message_bytes: int, credentials: grpc.ChannelCredentials | None, server_name: str | None = None
@@ -19,8 +22,9 @@ def open_channel(
         ("grpc.max_send_message_length", -1),  # what the gateway has accepted it also sends
         # A worker may say nothing for long; one that is gone, or stands still, is noticed within 15 s all the same.
         # Workers refuse more than one ping in 10 s.
-        ("grpc.keepalive_time_ms", 11_000),
-        ("grpc.keepalive_timeout_ms", 4_000),
+        ("grpc.keepalive_time_ms", 1000 * _PING_SECONDS),
+        # Not keepalive_timeout_ms, which is not heeded (gRPC 1.85): it was 71 s.
+        ("grpc.http2.ping_timeout_ms", 1000 * _PING_TIMEOUT_SECONDS),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_http_proxy", 0),  # a proxy in the environment is for the internet, not for workers
         # A worker that is back gets work within seconds; gRPC's own limits are 120 s and, to connect, 20 s.

@@ -35,6 +35,9 @@ _LAST_WORDS_SECONDS = 0.2
 _HAND_OVER_SECONDS = 5.0
 # Tokens and traces need some hundreds. gRPC refuses some calls that have more, and all that have twice as much.
 _METADATA_BYTES = 8 * 2**10
+# A client whose machine has gone says nothing; without pings its requests would be computed until TCP gives up.
+_PING_SECONDS = 20
+_PING_TIMEOUT_SECONDS = 5
 
 _log = logging.getLogger("serving.server")
 
@@ -101,6 +104,9 @@ class Server:
                 ("grpc.max_send_message_length", -1),  # the receiver sets the limit
                 ("grpc.max_metadata_size", _METADATA_BYTES),
                 ("grpc.so_reuseport", 0),  # else a second server on the port would silently share it
+                ("grpc.keepalive_time_ms", 1000 * _PING_SECONDS),
+                ("grpc.http2.ping_timeout_ms", 1000 * _PING_TIMEOUT_SECONDS),
+                ("grpc.http2.max_pings_without_data", 0),  # as many as there are silent minutes
                 # Clients ping every 30 s, also while a unary call is silent for minutes; by default gRPC takes that for
                 # an attack and ends the connection.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

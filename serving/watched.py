@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-_Stamp = tuple[int, int, int] | None
+# The times of the last change of content and of access, size and number.
+_Stamp = tuple[int, int, int, int] | None
 
 _log = logging.getLogger("serving.watched")
 
@@ -59,4 +60,4 @@ def _stamp(path: Path) -> _Stamp:
         seen = os.stat(path)  # noqa: PTH116 - on every call and handshake, so without the detour
     except OSError:
         return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino

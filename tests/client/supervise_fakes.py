@@ -14,6 +14,7 @@ sys.exit(
             decoder=[*CHILD, "decoder"],
             gateway=lambda prior, decoder: [*CHILD, "gateway", prior, decoder],
             announcement=lambda address: f"serving on {address}",
+            stop_seconds=40.0,
         )
     )
 )

@@ -16,14 +16,17 @@ from kandinsky_client.cli.supervisor import Plan
 
 
 def test_each_server_gets_its_model_and_the_workers_a_port_of_the_systems_choice() -> None:
-    given = ServeFlags(port=0, host="0.0.0.0", device="CPU", dtype="float32", log_level="info")  # noqa: S104 - a value
+    given = ServeFlags(port=0, host="0.0.0.0", device="CPU", dtype="float32", drain_seconds=120, log_level="info")  # noqa: S104 - a value
     plan = serve.plan_of(given, "a/prior", "a/decoder")
-    worker = "--host 127.0.0.1 --port 0 --log-level info --device CPU --dtype float32".split()
+    worker = "--host 127.0.0.1 --port 0 --log-level info --drain-seconds 120 --device CPU --dtype float32".split()
     assert plan.prior == [sys.executable, "-P", "-m", "prior_server", "--model", "a/prior", *worker]
     assert plan.decoder == [sys.executable, "-P", "-m", "decoder_server", "--model", "a/decoder", *worker]
-    public = "--prior 127.0.0.1:1 --decoder 127.0.0.1:2 --host 0.0.0.0 --port 0 --log-level info".split()
+    public = (
+        "--prior 127.0.0.1:1 --decoder 127.0.0.1:2 --host 0.0.0.0 --port 0 --log-level info --drain-seconds 120".split()
+    )
     assert plan.gateway("127.0.0.1:1", "127.0.0.1:2") == [sys.executable, "-P", "-m", "gateway", *public]
     assert plan.announcement("127.0.0.1:3").startswith("kandinsky serving on 127.0.0.1:3 ")
+    assert plan.stop_seconds > 120
 
 
 def test_what_is_not_asked_for_is_left_to_the_workers() -> None:

@@ -1,6 +1,7 @@
 """Tokens and TLS: what the clients and the command send, and to whom."""
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -99,6 +100,33 @@ def test_a_new_token_is_valid_and_the_tenants_others_stay_so(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert first not in file.read_text()
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_who_may_read_the_tokens_stays_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text('{"tenants": {}}')
+    file.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(file, 12345, 54321)
+    before = file.stat()
+    assert main(["token", "--tenant", "studio", "--tokens", str(file)]) == 0
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+def test_the_tokens_of_another_user_are_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text('{"tenants": {}}')
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    assert main(["token", "--tenant", "studio", "--tokens", str(file)]) == 2
+    assert "belongs to user" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ['{"tenants": {}}']
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"tenants": {"studio": {"tokens": 1}}}'])

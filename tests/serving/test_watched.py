@@ -67,6 +67,21 @@ def test_a_bad_version_is_told_once_and_a_good_one_follows_it(file: Path, caplog
     assert watched.current() == 3
 
 
+def test_a_version_that_could_not_be_read_is_read_once_it_may_be(file: Path) -> None:
+    def read() -> int:
+        if not file.stat().st_mode & 0o004:  # as for another user than the one who wrote it; root may always
+            raise PermissionError(13, "Permission denied", str(file))
+        return int(file.read_text())
+
+    file.chmod(0o644)
+    watched = Watched([file], read)
+    file.write_text("2")
+    file.chmod(0o600)
+    assert watched.current() == 1
+    file.chmod(0o644)
+    assert watched.current() == 2
+
+
 @pytest.mark.parametrize("text", [None, "nothing"])
 def test_a_first_version_has_to_be_good(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "number"

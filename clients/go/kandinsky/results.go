@@ -29,7 +29,7 @@ type Phase string
 type Event interface{ isEvent() }
 
 // Queued tells that the request waits for a device. It comes first, and again
-// when the estimate has changed.
+// whenever a worker has been given it.
 type Queued struct {
 	// RequestID is what Cancel takes.
 	RequestID string

@@ -3,6 +3,8 @@
 import ipaddress
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_PING_SECONDS = 30
+_PING_TIMEOUT_SECONDS = 10
 DEFAULT_SERVER = "127.0.0.1:50050"
 
 ChannelOptions = list[tuple[str, int | str]]
@@ -15,8 +17,10 @@ def options(server: str) -> ChannelOptions:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         # A picture may take minutes without a byte on the wire: notice a dead connection, and keep middleboxes from
         # closing a live one. The gateway allows pings this often.
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", 1000 * _PING_SECONDS),
+        # The first was heeded by older versions of gRPC, the second is by this one (1.85).
+        ("grpc.keepalive_timeout_ms", 1000 * _PING_TIMEOUT_SECONDS),
+        ("grpc.http2.ping_timeout_ms", 1000 * _PING_TIMEOUT_SECONDS),
         ("grpc.http2.max_pings_without_data", 0),
         # Spread calls over all addresses of the name, past those that are down.
         ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),

@@ -55,7 +55,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Queued:
-    """The request waits for a device. Comes first, and again when the estimate has changed.
+    """The request waits for a device. Comes first, and again whenever a worker has been given it.
 
     Attributes:
         request_id: what `cancel` takes.

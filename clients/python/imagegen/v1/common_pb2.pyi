@@ -297,7 +297,7 @@ Global___ImageEmbeddings: _TypeAlias = ImageEmbeddings  # noqa: Y015
 
 @_typing.final
 class Queued(_message.Message):
-    """The request waits for a device. Always the first event, and sent again when the estimate has changed."""
+    """The request waits for a device. Always the first event, and sent again whenever a worker has been given it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -30,6 +30,9 @@ _BUNDLED = (_PACKAGE / "checkpoint", _REPOSITORY / "demo/checkpoint", _REPOSITOR
 _OF_A_PUBLIC_SERVER = ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_CLIENT_NAMES", "HEALTH_PORT", "METRICS_PORT")
 _OF_REMOTE_WORKERS = ("WORKER_CA", "WORKER_CERT", "WORKER_KEY")
 
+# For handing over what is left, and for ending.
+_AFTER_DRAINING_SECONDS = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServeFlags:
@@ -43,6 +46,7 @@ class ServeFlags:
     dtype: Literal["float32", "float16"] | None = flag(
         "What the workers compute in; left out: they choose.", default=None
     )
+    drain_seconds: float = flag("How long running requests may take after Ctrl-C.", default=30.0, minimum=0)
     log_level: Literal["debug", "info", "warning", "error"] = flag("Least level that is logged.", default="warning")
 
 
@@ -75,7 +79,7 @@ def models_of(given: ServeFlags) -> tuple[str, str]:
 
 def plan_of(given: ServeFlags, prior_model: str, decoder_model: str) -> supervisor.Plan:
     """The three command lines. The workers' ports are the system's choice."""
-    everywhere = ["--log-level", given.log_level]
+    everywhere = ["--log-level", given.log_level, "--drain-seconds", str(given.drain_seconds)]
     worker = ["--host", "127.0.0.1", "--port", "0", *everywhere]
     if given.device is not None:
         worker += ["--device", given.device]
@@ -89,6 +93,7 @@ def plan_of(given: ServeFlags, prior_model: str, decoder_model: str) -> supervis
         announcement=lambda address: (
             f"kandinsky serving on {address} (prior {prior_model}, decoder {decoder_model}); Ctrl-C stops it"
         ),
+        stop_seconds=given.drain_seconds + _AFTER_DRAINING_SECONDS,
         worker_environment=_without(_OF_A_PUBLIC_SERVER),
         gateway_environment=_without(_OF_REMOTE_WORKERS),
     )

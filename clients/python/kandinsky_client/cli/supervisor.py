@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 _READY = re.compile(r"\S+ ready on (\S+)")
 _LINE_BYTES = 2**24
-_STOP_SECONDS = 40.0
 # A server that exits with one of these has said why, in a line of its own.
 _EXPLAINED = (1, 2)
 
@@ -30,6 +29,7 @@ class Plan:
         decoder: the decoder's.
         gateway: the gateway's, given the addresses of prior and decoder.
         announcement: what to print when all are ready, given the gateway's address.
+        stop_seconds: how long each may take to end before it is killed.
         worker_environment: variables of prior and decoder; None: this process's own.
         gateway_environment: variables of the gateway, likewise.
     """
@@ -38,6 +38,7 @@ class Plan:
     decoder: Sequence[str]
     gateway: Callable[[str, str], Sequence[str]]
     announcement: Callable[[str], str]
+    stop_seconds: float
     worker_environment: Mapping[str, str] | None = None
     gateway_environment: Mapping[str, str] | None = None
 
@@ -66,7 +67,7 @@ async def _run(plan: Plan) -> int:
         if message:
             print(f"kandinsky serve: {message}", file=sys.stderr)
     finally:
-        await _stop(children)
+        await _stop(children, plan.stop_seconds)
     return 1
 
 
@@ -102,11 +103,11 @@ def _stop_on_signals(children: "list[_Child]") -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-async def _stop(children: "list[_Child]") -> None:
+async def _stop(children: "list[_Child]", seconds: float) -> None:
     """The gateway first, so that what it still has in hand finds its workers."""
     for child in reversed(children):
         child.send(signal.SIGTERM)
-        await child.ended(within_seconds=_STOP_SECONDS)
+        await child.ended(within_seconds=seconds)
 
 
 class _Child:

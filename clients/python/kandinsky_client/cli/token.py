@@ -55,11 +55,27 @@ def with_hash(file: Path, tenant: str, token_hash: str) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    """At once, so that no gateway reads half of it; for its owner's eyes only, as it says who there is."""
+    """At once, so that no gateway reads half of it. Who may read it stays as it was; at first only its owner."""
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         new.touch(mode=0o600)
         new.write_text(text, encoding="utf-8")
+        if file.exists():
+            _give_to_the_same(new, file)
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _give_to_the_same(new: Path, file: Path) -> None:
+    """The owner, group and mode of another file.
+
+    Raises:
+        UsageError: this user may not.
+    """
+    wanted = file.stat()
+    try:
+        os.chown(new, wanted.st_uid, wanted.st_gid)
+    except PermissionError:
+        raise UsageError(f"--tokens: {file} belongs to user {wanted.st_uid}; run this as that user or root") from None
+    new.chmod(wanted.st_mode & 0o777)

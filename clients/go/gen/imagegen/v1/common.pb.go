@@ -492,7 +492,7 @@ func (x *ImageEmbeddings) GetPriorDigest() string {
 	return ""
 }
 
-// The request waits for a device. Always the first event, and sent again when the estimate has changed.
+// The request waits for a device. Always the first event, and sent again whenever a worker has been given it.
 type Queued struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The request's id, the client's own or the server's.
