@@ -11,7 +11,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_CHART := $(VENV)/.installed-chart
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-growth bench-overhead bench-routing bench-serving bench-startup faults faults-short clean
+.PHONY: help demo demo-quality test go-test helm-test lint format protos chart golden full-size bench-batching bench-client bench-compute bench-growth bench-operators bench-overhead bench-routing bench-serving bench-startup faults faults-short clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -104,6 +104,9 @@ bench-client: ## What the Go client costs over the generated stub, for a 512×51
 
 bench-growth: $(INSTALLED) ## What a picture costs as work grows: size, steps, images, requests at once, workers (5 minutes).
 	$(BIN)/python -m benchmarks.growth
+
+bench-operators: $(INSTALLED) ## Each of the CPU's own operators against the plain ones (1 minute).
+	$(BIN)/python -m benchmarks.operators
 
 bench-overhead: $(INSTALLED) ## What serving costs over the pipeline in one process.
 	$(BIN)/python -m benchmarks.overhead

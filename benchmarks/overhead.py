@@ -141,7 +141,9 @@ def _report(measured: dict[str, list[tuple[float, float]]], arguments: argparse.
 def _server(module: str, *flags: str) -> Iterator[str]:
     """A server on loopback for the length of the body; yields its address."""
     command = [sys.executable, "-m", module, *flags, "--port", "0", "--log-level", "warning"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # All cores, as the pipeline beside them has: importing MindSpore has set one thread for every process from here on.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count())}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         line = process.stdout.readline() if process.stdout else ""
         if " ready on " not in line:

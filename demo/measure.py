@@ -21,7 +21,7 @@ from demo.drawing.cases import Case, held_out_cases
 from demo.quality import Score, Summary, score, summary
 from kandinsky.decoder_model import DecoderModel, load_decoder
 from kandinsky.loading import Runtime
-from kandinsky.ops import use_device
+from kandinsky.ops import use_device, with_fast_paths
 from kandinsky.pipeline import img2img, prior
 from kandinsky.prior_model import PriorModel, load_prior
 
@@ -31,10 +31,11 @@ _STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 class Demo:
-    """The demo checkpoint in one process."""
+    """The demo checkpoint in one process, as the servers run it, or without the CPU's fast paths."""
 
-    def __init__(self, checkpoint: Path = _CHECKPOINT) -> None:
-        runtime = Runtime(use_device("CPU"))
+    def __init__(self, checkpoint: Path = _CHECKPOINT, *, fast_paths: bool = True) -> None:
+        plain = use_device("CPU")
+        runtime = Runtime(with_fast_paths(plain) if fast_paths else plain)
         self.prior: PriorModel = load_prior(checkpoint / "prior", runtime)
         self.decoder: DecoderModel = load_decoder(checkpoint / "decoder", runtime)
 

@@ -18,7 +18,9 @@ class Case:
     """One network at one size.
 
     Attributes:
-        part: which network: unet, movq_encode, movq_decode, prior, clip_text or xlm_roberta.
+        part: which network: unet, movq_encode, movq_decode, prior, clip_text or xlm_roberta. In unet our side has the
+            keys and values of the text from before, as every step but a request's first; diffusers computes them at
+            every step. In unet_anew ours does so, too.
         batch: evaluations at once.
         side_px: of the picture, where there is one.
     """
@@ -47,7 +49,7 @@ def inputs(case: Case, checkpoint: Path) -> Arrays:
     movq = _config(checkpoint / "decoder" / "movq")
     side = case.side_px // 2 ** (len(movq["block_out_channels"]) - 1)
     match case.part:
-        case "unet":
+        case "unet" | "unet_anew":
             unet = _config(checkpoint / "decoder" / "unet")
             return {
                 "sample": normal(unet["in_channels"], side, side),

@@ -52,11 +52,13 @@ class Ours:
         tensors = {name: Tensor(array) for name, array in inputs(case, self._checkpoint).items()}
         arguments = list(tensors.values())
         match case.part:
-            case "unet":
-                unet = self._decoder.unet.network
-                # Keys and values of the text do not depend on the timestep: once a request, not once a step.
-                added, text = unet.condition(*arguments[2:])
-                graph, arguments = self._runtime.graph(_Denoise(unet)), [*arguments[:2], added, *text]
+            case "unet" | "unet_anew":
+                graph, condition = self._runtime.graph(_Denoise(self._decoder.unet.network)), self._decoder._condition
+                arguments, conditions = arguments[:2], arguments[2:]
+                if case.part == "unet_anew":
+                    return lambda: _first(graph(*arguments, *condition(*conditions)))
+                # What does not depend on the timestep: once a request, not once a step.
+                arguments += condition(*conditions)
             case "prior":
                 graph = self._runtime.graph(self._prior.prior.network)
             case "clip_text":

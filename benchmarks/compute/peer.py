@@ -57,7 +57,7 @@ class Peer:
 
     def _compute(self, part: str, given: dict[str, torch.Tensor]) -> torch.Tensor:
         match part:
-            case "unet":
+            case "unet" | "unet_anew":
                 added = {name: given[name] for name in ("text_embeds", "image_embeds")}
                 return self._unet(
                     given["sample"], given["timestep"], given["hidden_states"], added_cond_kwargs=added

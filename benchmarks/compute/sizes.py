@@ -29,6 +29,7 @@ MIDDLE = Size(
         (
             *(Case("unet", batch, 256) for batch in (1, 2, 4, 8)),
             Case("unet", 2, 512),
+            Case("unet_anew", 2, 256),
             *(Case("movq_encode", batch, 256) for batch in (1, 4)),
             *(Case("movq_decode", batch, 256) for batch in (1, 4)),
             Case("movq_decode", 1, 512),

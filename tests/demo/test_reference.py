@@ -19,11 +19,17 @@ REFERENCE = Path(__file__).parent.parent / "reference" / "demo"
 CASES: list[dict[str, Any]] = json.loads((REFERENCE / "cases.json").read_text())
 
 
+@pytest.fixture(scope="module", params=["fast paths", "plain operators"])
+def either(request: pytest.FixtureRequest, demo: Demo) -> Demo:
+    """The checkpoint as it is served, then without what a machine without a compiler cannot build."""
+    return demo if request.param == "fast paths" else Demo(fast_paths=False)
+
+
 @pytest.mark.parametrize("index", range(len(CASES)))
-def test_the_picture_is_that_of_diffusers(index: int, demo: Demo, circle: Image.Image) -> None:
+def test_the_picture_is_that_of_diffusers(index: int, either: Demo, circle: Image.Image) -> None:
     case, stored = CASES[index], load_file(REFERENCE / "pipelines.safetensors")
     embeddings = prior(
-        demo.prior,
+        either.prior,
         case["prompt"],
         seed=case["seed"],
         negative_prompt=case["negative_prompt"],
@@ -32,7 +38,7 @@ def test_the_picture_is_that_of_diffusers(index: int, demo: Demo, circle: Image.
     )
     np.testing.assert_allclose(embeddings.image_embeds, stored[f"{index}.image_embeds"], rtol=0, atol=1e-4)
     (picture,) = img2img(
-        demo.decoder,
+        either.decoder,
         circle,
         embeddings,
         case["prompt"],
