@@ -8,6 +8,7 @@ beyond the time that the decoder's receipt accounts for, through the gateway les
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -39,7 +40,9 @@ from kandinsky.prior_model import PriorModel, load_prior
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PROMPT = "a red circle on a blue background"
-_SEED = 7
+_FIRST_SEED = 7
+# Every way encodes its prompt: in process nothing is remembered.
+_NO_CACHE = ("--text-cache-bytes", "0")
 
 
 def main() -> None:
@@ -48,8 +51,8 @@ def main() -> None:
     models = Path(arguments.models)
     picture = _picture()
     with ExitStack() as servers:
-        prior_at = servers.enter_context(_server("prior_server", "--model", str(models / "prior")))
-        decoder_at = servers.enter_context(_server("decoder_server", "--model", str(models / "decoder")))
+        prior_at = servers.enter_context(_server("prior_server", "--model", str(models / "prior"), *_NO_CACHE))
+        decoder_at = servers.enter_context(_server("decoder_server", "--model", str(models / "decoder"), *_NO_CACHE))
         gateway_at = servers.enter_context(_server("gateway", "--prior", prior_at, "--decoder", decoder_at))
         ways = _Ways(models, picture, decoder_at, gateway_at)
         measured = _take_turns(ways.all(), arguments.rounds)
@@ -67,7 +70,9 @@ class _Ways:
         options = [("grpc.max_receive_message_length", -1)]
         self._decoder_stub = DecoderServiceStub(grpc.insecure_channel(decoder_at, options))
         self._gateway_stub = ImageServiceStub(grpc.insecure_channel(gateway_at, options))
-        encode = EncodePromptRequest(prompt=_PROMPT, params=PriorParams(seed=_SEED))
+        # One for each call, so that the gateway finds no embedding that it has made before.
+        self._seeds = itertools.count(_FIRST_SEED)
+        encode = EncodePromptRequest(prompt=_PROMPT, params=PriorParams(seed=next(self._seeds)))
         self._embeddings: ImageEmbeddings = self._gateway_stub.EncodePrompt(encode).embeddings
 
     def all(self) -> dict[str, Callable[[], Receipt | None]]:
@@ -81,13 +86,17 @@ class _Ways:
 
     def _in_process(self) -> None:
         image = read_image(self._picture, 10**7)
-        embeddings = prior(self._prior, _PROMPT, seed=_SEED)
-        (result,) = img2img(self._decoder, image, embeddings, _PROMPT, seed=_SEED)
+        seed = next(self._seeds)
+        embeddings = prior(self._prior, _PROMPT, seed=seed)
+        (result,) = img2img(self._decoder, image, embeddings, _PROMPT, seed=seed)
         write_image(result, OutputFormat.PNG)
 
     def _decoder_alone(self) -> Receipt:
         request = DecoderServiceImg2ImgRequest(
-            prompt=_PROMPT, image=self._picture, embeddings=self._embeddings, params=Img2ImgParams(seed=_SEED)
+            prompt=_PROMPT,
+            image=self._picture,
+            embeddings=self._embeddings,
+            params=Img2ImgParams(seed=next(self._seeds)),
         )
         receipt: Receipt = self._decoder_stub.Img2Img(request).result.receipt
         return receipt
@@ -99,7 +108,9 @@ class _Ways:
         return self._through_gateway()
 
     def _through_gateway(self, **more: Any) -> Receipt:
-        request = Img2ImgRequest(prompt=_PROMPT, image=self._picture, params=Img2ImgParams(seed=_SEED), **more)
+        request = Img2ImgRequest(
+            prompt=_PROMPT, image=self._picture, params=Img2ImgParams(seed=next(self._seeds)), **more
+        )
         receipt: Receipt = self._gateway_stub.Img2Img(request).result.receipt
         return receipt
 
