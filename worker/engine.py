@@ -69,6 +69,8 @@ class Engine(Generic[Input, State, Output]):
         self._jobs: dict[str, Job[Input, State, Output]] = {}
         self._changed = asyncio.Event()
         self._ready = False
+        self._acting = False
+        self._actions_done = 0
         self._draining = False
         self._broken_by: Exception | None = None
 
@@ -233,6 +235,8 @@ class Engine(Generic[Input, State, Output]):
             queued_rows=sum(row.request.request_id not in running for row in self._table),
             running_rows=sum(row.request.request_id in running for row in self._table),
             caches=self._actions.caches(),
+            actions_done=self._actions_done,
+            acting=self._acting,
         )
 
     def _admit(self, with_it: Table, request: Request) -> None:
@@ -249,6 +253,7 @@ class Engine(Generic[Input, State, Output]):
     async def _act(self, batch: Batch) -> None:
         units = self._units(batch)
         started, compilations = self._clock(), self._actions.compilations
+        self._acting = True
         for unit in units:
             unit.job.listener.begun(batch.kind.stage)
             if unit.job.started_seconds is None:
@@ -256,6 +261,10 @@ class Engine(Generic[Input, State, Output]):
                 self._metrics.waited(started - unit.job.request.arrival_seconds)
                 self._notify()
         results = await self._device.run(perform, self._actions, batch, units)
+        self._acting = False
+        self._actions_done += 1
+        if not self._jobs:  # nothing else would tell those who watch that the device is free
+            self._notify()
         seconds = self._clock() - started
         self._measure(batch, seconds, self._actions.compilations - compilations)
         self._table = self._table.advance(batch, seconds)

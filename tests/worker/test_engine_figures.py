@@ -132,9 +132,27 @@ async def test_the_status_counts_what_waits_and_what_runs() -> None:
         running_rows=2,
         queued_work_seconds=(1 + 2 + 2) + (1 + 90 + 3),
         caches=rig.actions.caches(),
+        actions_done=1,
+        acting=True,
     )
     assert status == expected
     assert not running.done.done()
+
+
+async def test_a_device_that_stands_still_says_so_whoever_comes_and_leaves_until_it_moves() -> None:
+    async with start(ALONE) as rig, aclosing(rig.engine.watch()) as states:
+        job = rig.submit("stuck", 1)
+        action = await rig.device.next()
+        for name in ("r", "s"):
+            rig.engine.drop(job)
+            job = rig.submit(name, 1)
+        rig.engine.drop(job)
+        status = await anext(states)
+        assert (status.queued_rows, status.running_rows) == (0, 0)
+        assert (status.actions_done, status.acting) == (0, True)
+        action.finish()
+        status = await asyncio.wait_for(anext(states), 10)
+        assert (status.actions_done, status.acting) == (1, False)
 
 
 async def test_those_who_watch_see_work_come_begin_and_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -607,6 +607,8 @@ class WorkerStatus(_message.Message):
     QUEUED_ROWS_FIELD_NUMBER: _builtins.int
     RUNNING_ROWS_FIELD_NUMBER: _builtins.int
     CACHES_FIELD_NUMBER: _builtins.int
+    ACTIONS_DONE_FIELD_NUMBER: _builtins.int
+    ACTING_FIELD_NUMBER: _builtins.int
     worker: _builtins.str
     """The name it goes by in receipts."""
     draining: _builtins.bool
@@ -617,6 +619,12 @@ class WorkerStatus(_message.Message):
     """Rows that have not started."""
     running_rows: _builtins.int
     """Rows between their first and last use of the device."""
+    actions_done: _builtins.int
+    """How many actions its device has ended since the process started: batches encoded or stepped, rows decoded. A device
+    that is at work while this stands still hangs; that its work gets less says nothing, for requests also leave.
+    """
+    acting: _builtins.bool
+    """Whether its device is at an action."""
     @_builtins.property
     def caches(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheStatus]:
         """Its caches."""
@@ -630,10 +638,12 @@ class WorkerStatus(_message.Message):
         queued_rows: _builtins.int = ...,
         running_rows: _builtins.int = ...,
         caches: _abc.Iterable[Global___CacheStatus] | None = ...,
+        actions_done: _builtins.int = ...,
+        acting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caches", b"caches", "draining", b"draining", "queued_rows", b"queued_rows", "queued_work_seconds", b"queued_work_seconds", "running_rows", b"running_rows", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting", b"acting", "actions_done", b"actions_done", "caches", b"caches", "draining", b"draining", "queued_rows", b"queued_rows", "queued_work_seconds", b"queued_work_seconds", "running_rows", b"running_rows", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

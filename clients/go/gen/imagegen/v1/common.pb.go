@@ -1090,7 +1090,12 @@ type WorkerStatus struct {
 	// Rows between their first and last use of the device.
 	RunningRows uint32 `protobuf:"varint,5,opt,name=running_rows,json=runningRows,proto3" json:"running_rows,omitempty"`
 	// Its caches.
-	Caches        []*CacheStatus `protobuf:"bytes,6,rep,name=caches,proto3" json:"caches,omitempty"`
+	Caches []*CacheStatus `protobuf:"bytes,6,rep,name=caches,proto3" json:"caches,omitempty"`
+	// How many actions its device has ended since the process started: batches encoded or stepped, rows decoded. A device
+	// that is at work while this stands still hangs; that its work gets less says nothing, for requests also leave.
+	ActionsDone uint64 `protobuf:"varint,7,opt,name=actions_done,json=actionsDone,proto3" json:"actions_done,omitempty"`
+	// Whether its device is at an action.
+	Acting        bool `protobuf:"varint,8,opt,name=acting,proto3" json:"acting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1165,6 +1170,20 @@ func (x *WorkerStatus) GetCaches() []*CacheStatus {
 		return x.Caches
 	}
 	return nil
+}
+
+func (x *WorkerStatus) GetActionsDone() uint64 {
+	if x != nil {
+		return x.ActionsDone
+	}
+	return 0
+}
+
+func (x *WorkerStatus) GetActing() bool {
+	if x != nil {
+		return x.Acting
+	}
+	return false
 }
 
 // How a cache is doing since the process started.
@@ -1322,7 +1341,7 @@ const file_imagegen_v1_common_proto_rawDesc = "" +
 	"\x05width\x18\x02 \x01(\rR\x05width\x12\x16\n" +
 	"\x06height\x18\x03 \x01(\rR\x06height\x12!\n" +
 	"\fstep_seconds\x18\x04 \x01(\x01R\vstepSeconds\x12)\n" +
-	"\x10overhead_seconds\x18\x05 \x01(\x01R\x0foverheadSeconds\"\xe8\x01\n" +
+	"\x10overhead_seconds\x18\x05 \x01(\x01R\x0foverheadSeconds\"\xa3\x02\n" +
 	"\fWorkerStatus\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x1a\n" +
 	"\bdraining\x18\x02 \x01(\bR\bdraining\x12.\n" +
@@ -1330,7 +1349,9 @@ const file_imagegen_v1_common_proto_rawDesc = "" +
 	"\vqueued_rows\x18\x04 \x01(\rR\n" +
 	"queuedRows\x12!\n" +
 	"\frunning_rows\x18\x05 \x01(\rR\vrunningRows\x120\n" +
-	"\x06caches\x18\x06 \x03(\v2\x18.imagegen.v1.CacheStatusR\x06caches\"\xa7\x01\n" +
+	"\x06caches\x18\x06 \x03(\v2\x18.imagegen.v1.CacheStatusR\x06caches\x12!\n" +
+	"\factions_done\x18\a \x01(\x04R\vactionsDone\x12\x16\n" +
+	"\x06acting\x18\b \x01(\bR\x06acting\"\xa7\x01\n" +
 	"\vCacheStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aentries\x18\x02 \x01(\x04R\aentries\x12\x1d\n" +
