@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 
+from gateway.liveness import Liveness
 from gateway.outliers import Record
 from gateway.pace import Pace
 from gateway.routing import Identity, Standing, WorkerView
@@ -67,17 +68,16 @@ class Worker(Generic[StubT, InfoT]):
         self._tell_queued_seconds = tell_queued_seconds
         self._generation = 0
         self._connected = False
-        self._hangs = False
+        self._liveness = Liveness(progress_timeout_seconds)
         self._work = SentWork()
         self._absence: str | None = None
-        self._progress_seconds = 0.0
         self._met = asyncio.Event()
         self._calls: set[_Call] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __repr__(self) -> str:
-        return f"Worker({self.address}, {self.standing.name}, {self._work!r})"
+        return f"Worker({self.address}, {self.standing.name}, {self._work!r}, {self._liveness!r})"
 
     @property
     def identity(self) -> Identity:
@@ -87,7 +87,7 @@ class Worker(Generic[StubT, InfoT]):
     @property
     def standing(self) -> Standing:
         """Whether it gets work."""
-        if not self._connected or self._hangs:
+        if not self._connected or self._liveness.hangs:
             return Standing.UNREACHABLE
         if self.status is not None and self.status.draining:
             return Standing.DRAINING
@@ -118,7 +118,7 @@ class Worker(Generic[StubT, InfoT]):
     def working(self, seconds: float) -> Iterator[Sent]:
         """Counts a call for the length of the body."""
         if not self._work:
-            self._progress_seconds = time.monotonic()  # that it did nothing while it had nothing to do does not count
+            self._liveness.begin(time.monotonic())
             self._idle.clear()
         sent = self._work.send(seconds)
         try:
@@ -148,8 +148,7 @@ class Worker(Generic[StubT, InfoT]):
 
     def progressed(self) -> None:
         """It has got further with its work."""
-        self._progress_seconds = time.monotonic()
-        self._hangs = False
+        self._liveness.progressed(time.monotonic())
 
     def answered(self, *, well: bool) -> None:
         """A call has ended by a good answer, or by one that is the worker's own fault."""
@@ -198,9 +197,8 @@ class Worker(Generic[StubT, InfoT]):
             self._connected, self._absence = True, None
             self._generation += 1
             self.progressed()
-        elif self.status is not None and status.queued_work_seconds < self.status.queued_work_seconds:
-            self.progressed()  # more work says nothing: it would come to one that stands still, too
         self.status = status
+        self._liveness.report(status, time.monotonic())
         self._work.report(status.queued_work_seconds, time.monotonic())
         self._tell_queued_seconds(status.queued_work_seconds)
         self._met.set()
@@ -216,17 +214,21 @@ class Worker(Generic[StubT, InfoT]):
     async def _watch_progress(self) -> None:
         while True:
             await asyncio.sleep(self._timeout_seconds / 8)
-            if self._work and time.monotonic() - self._progress_seconds > self._timeout_seconds:
-                _log.warning("worker stands still", extra={"address": self.address, "calls": len(self._work)})
-                self._hangs = True
-                self._record = self._record.ejected(time.monotonic())
-                calls, self._calls = self._calls, set()
-                for call in calls:
-                    call.cancel()
+            if self._work and self._liveness.stands_still(time.monotonic()):
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Take its calls from it and send it away."""
+        _log.warning("worker stands still", extra={"address": self.address, "calls": len(self._work)})
+        self._record = self._record.ejected(time.monotonic())
+        self._liveness.give_up()
+        calls, self._calls = self._calls, set()
+        for call in calls:
+            call.cancel()
 
     @contextmanager
     def _ended_when_hung(self, call: _Call) -> Iterator[None]:
-        """Tells the end of a call that `_watch_progress` has cancelled from that of the task that waits for it."""
+        """Tells the end of a call that `_give_up` has cancelled from that of the task that waits for it."""
         self._calls.add(call)
         try:
             yield

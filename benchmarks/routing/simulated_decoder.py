@@ -47,6 +47,7 @@ class SimulatedDecoder(DecoderServiceServicer):
         self._step_seconds = step_seconds
         self._free_at = 0.0
         self._steps_left = 0
+        self._steps_done = 0
         self._rows = 0
         self._changed = asyncio.Event()
 
@@ -67,6 +68,7 @@ class SimulatedDecoder(DecoderServiceServicer):
                 await asyncio.sleep(begin + step * self._step_seconds - time.monotonic())
                 left -= 1
                 self._count(-1, 0)
+                self._steps_done += 1
                 if step == 1:
                     self._notify()
                 progress = Progress(step=step, total_steps=steps)
@@ -93,6 +95,8 @@ class SimulatedDecoder(DecoderServiceServicer):
                 queued_work_seconds=self._steps_left * self._step_seconds,
                 running_rows=min(self._rows, 1),
                 queued_rows=max(self._rows - 1, 0),
+                actions_done=self._steps_done,
+                acting=self._rows > 0,
             )
             yield DecoderServiceWatchStatusResponse(status=status)
             with suppress(TimeoutError):

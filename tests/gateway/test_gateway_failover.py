@@ -1,10 +1,12 @@
 """Workers that are lost, stand still or stop: their work goes on elsewhere, and is answered once."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -99,6 +101,7 @@ async def test_a_decoder_that_stands_still_loses_its_work(fleet: Fleet) -> None:
     hold(fleet.decoders, "denoising")
     call = fleet.start()
     hung, other = await held(fleet.decoders, "denoising")
+    hung.report(acting=True)
     events = await asyncio.wait_for(call, 10 * TIMEOUT_SECONDS)
     await asyncio.wait_for(hung.stopped.wait(), 10)
     assert [checkpoint.steps_done for checkpoint in other.requests[0].resume_from] == [1]
@@ -109,26 +112,67 @@ async def test_a_decoder_that_stands_still_loses_its_work(fleet: Fleet) -> None:
     assert states[fleet.servers[other].address] == WorkerState.WORKER_STATE_READY
 
 
-async def test_a_decoder_that_gets_further_may_take_its_time(fleet: Fleet) -> None:
-    hold(fleet.decoders, "denoising")
-    call = fleet.start()
-    slow, _ = await held(fleet.decoders, "denoising")
-    for work_seconds in range(10, 0, -1):
-        slow.report(queued_work_seconds=work_seconds)
-        await asyncio.sleep(TIMEOUT_SECONDS / 4)
-    assert not slow.stopped.is_set()
-    call.cancel()
-
-
-async def test_more_work_is_no_sign_of_life(fleet: Fleet) -> None:
+@pytest.mark.parametrize("seconds_more", [1, -1], ids=["comes", "leaves"])
+async def test_that_work_comes_or_leaves_is_no_sign_of_life(fleet: Fleet, seconds_more: int) -> None:
     hold(fleet.decoders, "denoising")
     call = fleet.start()
     hung, _ = await held(fleet.decoders, "denoising")
-    for work_seconds in range(10):
-        hung.report(queued_work_seconds=work_seconds)
-        await asyncio.sleep(TIMEOUT_SECONDS / 4)
-    assert hung.stopped.is_set()
+    async with asyncio.timeout(10):
+        for changes in itertools.count():
+            if hung.stopped.is_set():
+                break
+            hung.report(queued_work_seconds=1000 + seconds_more * changes, acting=True)
+            await asyncio.sleep(TIMEOUT_SECONDS / 8)
     await call
+
+
+async def test_a_worker_that_hangs_gets_nothing_until_its_device_moves(fleet: Fleet) -> None:
+    hold(fleet.decoders, "denoising")
+    call = fleet.start()
+    hung, _ = await held(fleet.decoders, "denoising")
+    hung.report(queued_work_seconds=9, actions_done=3, acting=True)
+    await call
+    hung.report(actions_done=3, acting=True)  # the calls that were taken from it are gone
+    await knows(fleet, hung, lambda worker: worker.status.queued_work_seconds == 0)
+    await knows(fleet, hung, lambda worker: worker.state == WorkerState.WORKER_STATE_UNREACHABLE)
+    hung.report(actions_done=4)
+    await knows(fleet, hung, lambda worker: worker.status.actions_done == 4)
+    await knows(fleet, hung, lambda worker: worker.state == WorkerState.WORKER_STATE_EJECTED)
+
+
+async def test_a_device_that_outlasts_the_deadlines_of_all_its_clients_hangs_all_the_same(fleet: Fleet) -> None:
+    hold(fleet.decoders, "arrival")
+    for decoder in fleet.decoders:
+        decoder.report(actions_done=1, acting=True)
+    await eventually(partial(hangs, fleet))
+
+
+async def test_that_a_worker_did_nothing_while_it_had_nothing_to_do_does_not_count(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def long_after() -> float:
+        looks.append(1e9)
+        return looks[-1]
+
+    monkeypatch.setattr("gateway.worker.time", SimpleNamespace(monotonic=long_after))
+    hold(fleet.decoders, "arrival")
+    call = fleet.start()
+    slow, other = await held(fleet.decoders, "arrival")
+    looks.clear()
+    await until(lambda: len(looks) > 5)  # the gateway has looked at it, again and again
+    slow.release()
+    await call
+    assert other.requests == []
+
+
+async def hangs(fleet: Fleet) -> bool:
+    """Whether a decoder was given up, after one more client that did not wait for that."""
+    with suppress(grpc.aio.AioRpcError):
+        await fleet.stub.Img2Img(REQUEST, timeout=TIMEOUT_SECONDS / 4)
+    info = await fleet.stub.GetServerInfo(GetServerInfoRequest())
+    return any(worker.state == WorkerState.WORKER_STATE_UNREACHABLE for worker in info.workers)
 
 
 async def test_a_lost_priors_work_goes_elsewhere(fleet: Fleet) -> None:

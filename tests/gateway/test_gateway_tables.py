@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.liveness import Liveness
 from gateway.outliers import Record
 from gateway.pace import Pace, decoder_units, prior_units
 from gateway.receipts import Attempt, merge
 from gateway.retry_budget import RetryBudget
 from gateway.sent_work import SentWork
-from imagegen.v1.common_pb2 import Bucket, Receipt, WorkerUse
+from imagegen.v1.common_pb2 import Bucket, Receipt, WorkerStatus, WorkerUse
 from imagegen.v1.decoder_pb2 import (
     DecoderInfo,
     Img2ImgLimits,
@@ -109,6 +110,70 @@ def test_what_a_worker_will_refuse_is_no_work(params: Img2ImgParams) -> None:
     assert decoder_units(params, DECODER) == 0
     assert prior_units(1, PriorParams(num_inference_steps=2**32 - 1), PRIOR) == 0
     assert prior_units(2**32 - 1, PriorParams(), PRIOR) == 0
+
+
+def at_work(actions_done: int, queued_seconds: float = 1.0) -> WorkerStatus:
+    return WorkerStatus(actions_done=actions_done, acting=True, queued_work_seconds=queued_seconds)
+
+
+def test_a_worker_whose_device_moves_may_take_its_time() -> None:
+    liveness = Liveness(10)
+    liveness.begin(0)
+    for seconds in range(0, 100, 9):
+        liveness.report(at_work(actions_done=seconds), seconds)
+        assert not liveness.stands_still(seconds + 9)
+    assert liveness.stands_still(99 + 11)
+
+
+@pytest.mark.parametrize("queued_seconds", [(5, 4, 3), (3, 4, 5), (5, 5, 5)], ids=["leaves", "comes", "stays"])
+def test_what_becomes_of_the_work_that_waits_is_no_sign_of_life(queued_seconds: tuple[float, ...]) -> None:
+    liveness = Liveness(10)
+    liveness.begin(0)
+    liveness.report(at_work(7), 0)
+    for seconds, queued in enumerate(queued_seconds, 8):
+        liveness.report(at_work(7, queued), seconds)
+    assert not liveness.stands_still(10)
+    assert liveness.stands_still(10.1)
+
+
+def test_time_without_work_counts_only_while_the_device_is_at_an_action_that_does_not_end() -> None:
+    liveness = Liveness(10)
+    liveness.begin(100)
+    assert not liveness.stands_still(110)
+    liveness.report(at_work(0), 105)
+    liveness.begin(112)
+    assert not liveness.stands_still(115)
+    assert liveness.stands_still(115.1)
+    liveness.report(WorkerStatus(actions_done=1), 120)
+    liveness.begin(200)
+    assert not liveness.stands_still(210)
+
+
+def test_a_device_that_was_given_up_hangs_until_it_moves_whatever_becomes_of_its_work() -> None:
+    liveness = Liveness(10)
+    liveness.report(at_work(7), 0)
+    liveness.give_up()
+    liveness.report(at_work(7, queued_seconds=0), 11)
+    assert liveness.hangs
+    liveness.report(at_work(8, queued_seconds=0), 12)
+    assert not liveness.hangs
+    assert not liveness.stands_still(22)
+
+
+def test_a_worker_whose_calls_never_came_to_its_device_does_not_hang_once_they_are_taken_from_it() -> None:
+    liveness = Liveness(10)
+    liveness.report(WorkerStatus(actions_done=7), 0)
+    liveness.give_up()
+    assert not liveness.hangs
+
+
+def test_an_answer_is_a_sign_of_life() -> None:
+    liveness = Liveness(10)
+    liveness.report(at_work(7), 0)
+    liveness.give_up()
+    liveness.progressed(20)
+    assert not liveness.hangs
+    assert not liveness.stands_still(30)
 
 
 def test_three_failures_in_a_row_eject_and_each_ejection_is_longer() -> None:
