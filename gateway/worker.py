@@ -169,6 +169,10 @@ class Worker(Generic[StubT, InfoT]):
         """Wait until it works on no call."""
         await self._idle.wait()
 
+    def retire(self) -> None:
+        """It has left the tier: its calls go on to their end, but what it holds is told no more."""
+        self._tell_queued_seconds = _tell_nobody
+
     async def close(self) -> None:
         """Close the channel; calls that are still running are cut off."""
         await self._channel.close()
@@ -240,3 +244,7 @@ class Worker(Generic[StubT, InfoT]):
             raise WorkerHungError(f"{self.address} has got no further for {seconds}") from None
         finally:
             self._calls.discard(call)
+
+
+def _tell_nobody(queued_seconds: float) -> None:
+    """In place of who is told what a worker holds."""

@@ -190,6 +190,7 @@ class WorkerPool(Generic[StubT, InfoT]):
 
     def _leave(self, address: str, *, at_once: bool = False) -> None:
         worker, following = self._workers.pop(address), self._following.pop(address)
+        worker.retire()  # it reports until it is idle, and another one may come to its address before
         self._metrics.worker_gone(self.tier, address)
 
         async def leave() -> None:

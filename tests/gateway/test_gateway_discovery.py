@@ -5,11 +5,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import grpc
 import pytest
 
+from gateway.channels import open_channel
 from gateway.discovery import Discovery, lookup
+from gateway.tiers import DECODER
+from gateway.workers import WorkerPool
 from imagegen.v1.gateway_pb2 import GetServerInfoRequest, Img2ImgRequest
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
+from serving.metrics import GatewayMetrics
 from tests.gateway.fakes import FakeDecoder, FakePrior, eventually, fake, gateway, serve, until
 
 
@@ -89,6 +94,33 @@ async def test_a_worker_that_leaves_dns_finishes_what_it_has_and_gets_nothing_ne
             assert not running.done()
             leaving.release()
             await running
+
+
+async def test_the_work_of_a_worker_that_has_left_is_told_no_more_and_that_of_one_that_is_back_is() -> None:
+    decoder, dns, metrics = FakeDecoder(), Dns(), GatewayMetrics()
+    async with serve(fake(decoder)) as server:
+        labels = {"tier": "DECODER", "worker": server.address}
+        told = partial(metrics.registry.get_sample_value, "kandinsky_worker_queued_work_seconds", labels)
+        dns.addresses = frozenset({server.address})
+        pool = WorkerPool(DECODER, Discovery(["dns:///decoders:1"], 0.01, dns), _channel_to, 60.0, metrics)
+        await pool.start()
+        (leaving,) = pool.workers
+        with leaving.working(1.0):
+            dns.addresses = frozenset()
+            await until(lambda: not pool.workers)
+            decoder.report(queued_work_seconds=5)
+            await until(lambda: leaving.status is not None and leaving.status.queued_work_seconds == 5)
+            assert told() is None
+            dns.addresses = frozenset({server.address})
+            await until(lambda: told() == 5)
+        await until(lambda: not pool._leaving)
+        assert told() == 5
+        await pool.close()
+        assert told() is None
+
+
+def _channel_to(address: str, name: str | None) -> grpc.aio.Channel:
+    return open_channel(address, 2**20, None)
 
 
 async def _done(call: Any) -> Any:
