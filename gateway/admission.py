@@ -41,7 +41,7 @@ class Demand:
     Attributes:
         tenant: whose it is.
         priority: how urgent it is.
-        seconds: device seconds by tier, of the tiers it needs.
+        seconds: device seconds by tier, of the tiers it needs; none where caches have all it asks for.
         remaining_seconds: until its deadline; None for none.
     """
 
@@ -96,6 +96,7 @@ class Admission:
         loads = {tier: self._with_unsent(tier, load) for tier, load in loads.items()}
         self._check_deadline(demand, loads)
         self._check_tenant(demand, loads)
+        self._check_count(loads)
         for tier, own_seconds in demand.seconds.items():
             self._check_queue(tier, own_seconds, demand, loads[tier])
         ticket = Ticket(demand, dict(demand.seconds))
@@ -126,22 +127,24 @@ class Admission:
         if tenant.max_concurrent is not None and len(own) >= tenant.max_concurrent:
             raise TenantLimitError(tenant.id, f"{tenant.max_concurrent} requests at once", _retry(min(held_seconds)))
         excess_seconds = sum(held_seconds) + sum(demand.seconds.values()) - tenant.max_queued_seconds
-        if own and excess_seconds > 0:
+        if own and demand.seconds and excess_seconds > 0:  # what needs no device adds nothing to what waits for one
             workers = max(min(load.workers for load in loads.values()), 1)
             limit = f"{tenant.max_queued_seconds:g} s of work at once"
             raise TenantLimitError(tenant.id, limit, _retry(excess_seconds / workers))
 
-    def _check_queue(self, tier: Tier.ValueType, own_seconds: float, demand: Demand, load: Load) -> None:
-        wait = wait_seconds(load)
+    def _check_count(self, loads: Mapping[Tier.ValueType, Load]) -> None:
         if len(self._tickets) >= self._max_requests:
+            wait = sum(wait_seconds(load) for load in loads.values())
             raise QueueFullError(_retry(wait / len(self._tickets)), wait)
+
+    def _check_queue(self, tier: Tier.ValueType, own_seconds: float, demand: Demand, load: Load) -> None:
         portion = _PORTIONS.get(demand.priority, _NORMAL_PORTION)
         limit_seconds = portion * self._max_queue_seconds * load.workers
         excess_seconds = load.queued_seconds + own_seconds - limit_seconds
         if not load.workers or load.queued_seconds == 0 or excess_seconds <= 0:
             return  # whether there are workers at all is found out by asking them
         if not self._is_owed(tier, own_seconds, demand.tenant, limit_seconds):
-            raise QueueFullError(_retry(excess_seconds / load.workers), wait)
+            raise QueueFullError(_retry(excess_seconds / load.workers), wait_seconds(load))
 
     def _is_owed(self, tier: Tier.ValueType, own_seconds: float, tenant: Tenant, limit_seconds: float) -> bool:
         """Whether a tenant has less than its share of a queue that others have filled."""

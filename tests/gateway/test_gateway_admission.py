@@ -1,8 +1,10 @@
 """Who is let in: pure, by tables; and over the wire, where it matters that it happens at once."""
 
 import asyncio
+import json
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
@@ -16,10 +18,12 @@ from imagegen.v1.gateway_pb2 import EncodePromptRequest, GetServerInfoRequest, I
 from imagegen.v1.prior_pb2 import PriorParams
 from serving.errors import DeadlineUnreachableError, QueueFullError, ServiceError, TenantLimitError
 from serving.tenants import NOBODY, Tenant
+from serving.tokens import hashed, new_token
 from tests.errors_on_the_wire import read_error
 from tests.gateway.fakes import Deployment, deploy, eventually, until
 
 DECODER, PRIOR = Tier.TIER_DECODER, Tier.TIER_PRIOR
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 NORMAL, HIGH, LOW = Priority.PRIORITY_NORMAL, Priority.PRIORITY_HIGH, Priority.PRIORITY_LOW
 
 
@@ -113,6 +117,25 @@ def test_requests_are_bounded_where_their_work_is_not_known() -> None:
         assert isinstance(refusal(admission, demand(0), load(0)), QueueFullError)
 
 
+def test_what_needs_no_device_is_let_in_beside_all_the_work_a_tenant_may_have() -> None:
+    admission, tenant = Admission(100, 100), Tenant("t", max_queued_seconds=5)
+    with admission.admit(demand(7, tenant), load(0)), admission.admit(Demand(tenant, LOW, {}), {}):
+        assert isinstance(refusal(admission, demand(0, tenant), load(0)), TenantLimitError)
+
+
+def test_what_needs_no_device_counts_as_a_request_all_the_same() -> None:
+    admission = Admission(10, 2)
+    with admission.admit(Demand(NOBODY, HIGH, {}), {}), admission.admit(demand(1), load(0)):
+        assert isinstance(refusal(admission, Demand(NOBODY, HIGH, {}), {}), QueueFullError)
+
+
+def test_where_there_are_too_many_requests_the_next_is_told_to_come_when_one_of_them_may_be_done() -> None:
+    admission, loads = Admission(100, 2), {PRIOR: Load(2, 1), DECODER: Load(12, 2)}
+    with admission.admit(demand(0), loads), admission.admit(demand(0), loads):
+        error = refusal(admission, demand(0), loads)
+    assert error.retry_after_seconds == pytest.approx((2 + 12 / 2) / 2)
+
+
 def test_both_tiers_have_to_have_room() -> None:
     wanted = Demand(NOBODY, HIGH, {PRIOR: 1.0, DECODER: 1.0})
     loads = {PRIOR: Load(9.5, 1), DECODER: Load(1, 1)}
@@ -156,6 +179,23 @@ async def test_a_prior_gets_the_time_that_the_decoder_does_not_need() -> None:
     assert 50 < deployment.decoder.remaining_seconds < 61
 
 
+async def test_a_cached_prompt_is_answered_whatever_else_its_tenant_waits_for(tmp_path: Path) -> None:
+    token = new_token()
+    tenants = {"tenants": {"t": {"tokens": [hashed(token)], "max_queued_seconds": 1}}}
+    (tmp_path / "tokens.json").write_text(json.dumps(tenants))
+    as_tenant = (("authorization", f"Bearer {token}"),)
+    prompt = EncodePromptRequest(prompt="cat", params=PriorParams(seed=1))
+    async with deploy(cache_bytes=2**20, tokens=tmp_path / "tokens.json") as deployment:
+        await deployment.stub.EncodePrompt(prompt, metadata=as_tenant)
+        deployment.decoder.buckets = [Bucket(rows=1, width=64, height=64, step_seconds=1.0)]
+        await reconnected(deployment, as_tenant)
+        deployment.decoder.hold_at = "queue"
+        waiting = asyncio.ensure_future(deployment.stub.Img2Img(picture(steps=20), metadata=as_tenant))
+        await asyncio.wait_for(deployment.decoder.reached.wait(), 10)
+        assert (await deployment.stub.EncodePrompt(prompt, metadata=as_tenant)).receipt.cache_hit
+        waiting.cancel()
+
+
 async def test_embeddings_are_let_in_by_the_priors_queue_only() -> None:
     async with deploy(max_queue_seconds=10) as deployment:
         deployment.decoder.report(queued_work_seconds=1000)
@@ -176,17 +216,17 @@ def picture(steps: int) -> Img2ImgRequest:
     return Img2ImgRequest(image=b"picture", params=params)
 
 
-async def waits(deployment: Deployment, seconds: float) -> bool:
-    info = await deployment.stub.GetServerInfo(GetServerInfoRequest())
+async def waits(deployment: Deployment, seconds: float, metadata: Metadata = ()) -> bool:
+    info = await deployment.stub.GetServerInfo(GetServerInfoRequest(), metadata=metadata)
     return bool(seconds - 1.1 <= info.estimated_wait_seconds <= seconds)  # a worker is taken to get on
 
 
-async def reconnected(deployment: Deployment) -> None:
+async def reconnected(deployment: Deployment, metadata: Metadata = ()) -> None:
     """Waits until the gateway has asked the decoder anew what it is."""
     asked = deployment.decoder.asked
     deployment.decoder.hang_up()
     await until(lambda: deployment.decoder.asked > asked)
     deployment.decoder.report(queued_work_seconds=9)
-    await eventually(lambda: waits(deployment, 9))
+    await eventually(lambda: waits(deployment, 9, metadata))
     deployment.decoder.report(queued_work_seconds=0)
-    await eventually(lambda: waits(deployment, 0))
+    await eventually(lambda: waits(deployment, 0, metadata))
