@@ -56,8 +56,9 @@ class Img2ImgJob:
         demand = self._backend.demand(
             to_prior, self._request.params, self._request.priority, remaining_seconds=self._time_remaining()
         )
+        queued = self._queued(demand)  # before it is itself a part of what waits
         with self._backend.admit(demand) as ticket:
-            yield self._queued(demand)
+            yield queued
             embeddings, receipt = self._request.embeddings, Receipt()
             if to_prior is not None:
                 ticket.sent(Tier.TIER_PRIOR)
@@ -70,13 +71,13 @@ class Img2ImgJob:
                     yield event
 
     def _queued(self, demand: Demand) -> StreamImg2ImgResponse:
-        tier = Tier.TIER_DECODER if self._request.HasField("embeddings") else Tier.TIER_PRIOR
-        wait_seconds = self._backend.wait_seconds(demand.seconds)
+        """What it waits for: the first tier that has work to do for it."""
+        tier = Tier.TIER_PRIOR if Tier.TIER_PRIOR in demand.seconds else Tier.TIER_DECODER
         queued = Queued(
             request_id=self._request.request_id,
             tier=tier,
             position=self._backend.requests_ahead(tier),
-            estimated_wait_seconds=wait_seconds,
+            estimated_wait_seconds=self._backend.wait_seconds([tier]),
         )
         return StreamImg2ImgResponse(queued=queued)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.admission import Admission, Demand, Load
-from imagegen.v1.common_pb2 import Bucket, Priority, Tier
+from imagegen.v1.common_pb2 import Bucket, Priority, Queued, Tier
 from imagegen.v1.decoder_pb2 import Img2ImgParams
 from imagegen.v1.gateway_pb2 import EncodePromptRequest, GetServerInfoRequest, Img2ImgRequest, StreamImg2ImgRequest
 from imagegen.v1.prior_pb2 import PriorParams
@@ -20,7 +20,7 @@ from serving.errors import DeadlineUnreachableError, QueueFullError, ServiceErro
 from serving.tenants import NOBODY, Tenant
 from serving.tokens import hashed, new_token
 from tests.errors_on_the_wire import read_error
-from tests.gateway.fakes import Deployment, deploy, eventually, until
+from tests.gateway.fakes import Deployment, deploy, embeddings, eventually, until
 
 DECODER, PRIOR = Tier.TIER_DECODER, Tier.TIER_PRIOR
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -209,6 +209,35 @@ async def test_embeddings_are_let_in_by_the_priors_queue_only() -> None:
             await deployment.stub.EncodePrompt(EncodePromptRequest())
         call.cancel()
     assert read_error(caught.value).reason == "QUEUE_FULL"
+
+
+async def test_an_idle_tier_is_waited_for_no_second_however_long_the_request_itself_is() -> None:
+    async with deploy() as deployment:
+        deployment.decoder.buckets = [Bucket(rows=1, width=64, height=64, step_seconds=1.0)]
+        await reconnected(deployment)
+        for embeds in (None, embeddings(1)):
+            request = picture(steps=8)
+            if embeds is not None:
+                request.embeddings.CopyFrom(embeds)
+            assert (await queued(deployment, request)).estimated_wait_seconds == 0
+
+
+async def test_a_request_is_told_of_the_tier_that_begins_it() -> None:
+    async with deploy(cache_bytes=2**20) as deployment:
+        deployment.decoder.report(queued_work_seconds=9)
+        await eventually(lambda: waits(deployment, 9))
+        request = picture(steps=8)
+        request.prior.seed = 1
+        first, again = [await queued(deployment, request) for _ in range(2)]
+    assert (first.tier, first.estimated_wait_seconds) == (PRIOR, 0)
+    assert (again.tier, again.estimated_wait_seconds) == (DECODER, pytest.approx(9, abs=1.1))  # the prompt is cached
+
+
+async def queued(deployment: Deployment, request: Img2ImgRequest) -> Queued:
+    """The first that a request is told."""
+    events = [event async for event in deployment.stub.StreamImg2Img(StreamImg2ImgRequest(request=request))]
+    told: Queued = events[0].queued
+    return told
 
 
 def picture(steps: int) -> Img2ImgRequest:
