@@ -5,7 +5,7 @@ from prior_server.flights import PriorJobOf
 from worker.service import truncations
 
 
-def receipt_of(job: PriorJobOf, worker: str, model_digest: str, total_seconds: float) -> Receipt:
+def receipt_of(job: PriorJobOf, worker: str, model_digest: str, total_seconds: float, *, joined: bool) -> Receipt:
     """The receipt of a job that is done.
 
     Args:
@@ -13,6 +13,7 @@ def receipt_of(job: PriorJobOf, worker: str, model_digest: str, total_seconds: f
         worker: who did it.
         model_digest: of the prior.
         total_seconds: since the request came, which may have been after the job began.
+        joined: another request had begun it, whose receipt has its steps.
     """
     arrival_seconds = job.request.arrival_seconds
     started_seconds = arrival_seconds if job.started_seconds is None else job.started_seconds
@@ -21,8 +22,9 @@ def receipt_of(job: PriorJobOf, worker: str, model_digest: str, total_seconds: f
         queued_seconds=queued_seconds,
         encoding_seconds=total_seconds - queued_seconds,
         total_seconds=total_seconds,
-        prior_steps=sum(job.steps_by_batch_size.values()),
-        steps_by_batch_size=job.steps_by_batch_size,
+        prior_steps=0 if joined else sum(job.steps_by_batch_size.values()),
+        steps_by_batch_size={} if joined else job.steps_by_batch_size,
+        cache_hit=joined,
         workers=[WorkerUse(tier=Tier.TIER_PRIOR, worker=worker, model_digest=model_digest)],
         truncations=_truncations(job),
     )

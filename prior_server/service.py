@@ -123,9 +123,8 @@ class PriorService(PriorServiceServicer):
             self._running[request_id],
             lambda listener: engine.submit(item, origin, steps_left(origin), listener),
         )
-        receipt = receipt_of(job, engine.worker, self._serving.info.digest, engine.now_seconds() - arrival_seconds)
-        receipt.cache_hit = was_begun
-        return job, receipt
+        total_seconds = engine.now_seconds() - arrival_seconds
+        return job, receipt_of(job, engine.worker, self._serving.info.digest, total_seconds, joined=was_begun)
 
     async def Cancel(  # noqa: N802 - the rpc's name
         self, request: PriorServiceCancelRequest, context: _Context

@@ -56,7 +56,8 @@ async def test_twins_are_computed_once_and_both_are_answered() -> None:
     assert [answer.request_id for answer in answers] == ["first", "second"]
     assert [embedding(answer) for answer in answers] == [[5.0], [5.0]]
     assert [answer.receipt.cache_hit for answer in answers] == [False, True]
-    assert [answer.receipt.prior_steps for answer in answers] == [4, 4]
+    assert [answer.receipt.prior_steps for answer in answers] == [4, 0]
+    assert [dict(answer.receipt.steps_by_batch_size) for answer in answers] == [{1: 4}, {}]
     assert [answer.receipt.queued_seconds for answer in answers] == [0, 0]
     assert [answer.receipt.total_seconds for answer in answers] == pytest.approx([6 * STEP_SECONDS, 5 * STEP_SECONDS])
 
