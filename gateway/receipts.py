@@ -23,8 +23,9 @@ def merge(parts: Sequence[Receipt], *, retries: int, total_seconds: float) -> Re
         merged.decoding_seconds += part.decoding_seconds
         merged.prior_steps += part.prior_steps
         merged.denoising_steps += part.denoising_steps
-        for size, steps in part.steps_by_batch_size.items():
-            merged.steps_by_batch_size[size] += steps
+        if not part.prior_steps:  # a prior's tells of its own steps, a picture's of the UNet's only
+            for size, steps in part.steps_by_batch_size.items():
+                merged.steps_by_batch_size[size] += steps
         merged.cache_hit = merged.cache_hit or part.cache_hit
         merged.workers.extend(part.workers)
         merged.truncations.extend(part.truncations)

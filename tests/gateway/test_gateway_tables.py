@@ -241,7 +241,14 @@ def test_retries_are_bounded_by_half_the_successes_and_a_burst(outcomes: list[bo
 
 def test_receipts_add_up() -> None:
     parts = [
-        Receipt(queued_seconds=1, prior_steps=25, cache_hit=True, retries=1, workers=[WorkerUse(worker="p")]),
+        Receipt(
+            queued_seconds=1,
+            prior_steps=25,
+            steps_by_batch_size={2: 25},  # told of UNet steps only
+            cache_hit=True,
+            retries=1,
+            workers=[WorkerUse(worker="p")],
+        ),
         Receipt(queued_seconds=2, denoising_steps=3, steps_by_batch_size={1: 3}, workers=[WorkerUse(worker="d")]),
         Receipt(queued_seconds=4, denoising_steps=5, steps_by_batch_size={1: 1, 2: 4}, total_seconds=9),
     ]
