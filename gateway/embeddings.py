@@ -124,7 +124,8 @@ class PromptEncoder:
         answer, worker = await self._pool.ask(
             lambda stub: stub.EncodePrompt(request, timeout=time_remaining(), metadata=call_metadata()), journey
         )
-        worker.learn(journey.units, answer.receipt.encoding_seconds, 0.0)
+        if not answer.receipt.cache_hit:  # else the prior was done with most of it when it was asked
+            worker.learn(journey.units, answer.receipt.encoding_seconds, 0.0)
         answer.receipt.retries += journey.moves
         return answer
 

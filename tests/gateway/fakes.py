@@ -38,7 +38,7 @@ class FakeWorker:
         metadata: what the last request came with.
         status: what those who watch are told; `report` changes it.
         asked: how often it was asked what it is.
-        buckets: what it has measured.
+        buckets: what it has measured; told to gateways that ask from then on.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -113,7 +113,7 @@ class FakeWorker:
 
 
 class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
-    """Its embeddings are all ones."""
+    """Its embeddings are all ones. By what it has measured, one takes no time worth mentioning."""
 
     tier = Tier.TIER_PRIOR
     service = "imagegen.v1.PriorService"
@@ -123,11 +123,15 @@ class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
         queued_seconds=1,
         encoding_seconds=2,
         prior_steps=25,
-        cache_hit=True,
+        steps_by_batch_size={1: 25},
         workers=[common_pb2.WorkerUse(tier=tier, worker="prior-0", model_digest="p")],
         truncations=[common_pb2.Truncation(tier=tier, field="prompt", removed_text="end")],
         retries=1,
     )
+
+    def __init__(self, name: str = "", step_seconds: float = 1e-6) -> None:
+        super().__init__(name)
+        self.buckets = [common_pb2.Bucket(rows=1, step_seconds=step_seconds)]
 
     async def EncodePrompt(self, request: Any, context: Any) -> prior_pb2.PriorServiceEncodePromptResponse:
         self.arrive(request, context)
@@ -147,7 +151,11 @@ class FakePrior(FakeWorker, prior_pb2_grpc.PriorServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> prior_pb2.PriorServiceGetModelResponse:
         model = common_pb2.ModelInfo(id="fake-prior", embedding_dim=DIM, digest="p")
-        return prior_pb2.PriorServiceGetModelResponse(prior=prior_pb2.PriorInfo(model=model))
+        self.asked += 1
+        defaults = prior_pb2.PriorParams(num_inference_steps=25, guidance_scale=4)
+        limits = prior_pb2.PriorLimits(max_num_inference_steps=1000, max_num_embeddings=8, max_items=16)
+        info = prior_pb2.PriorInfo(model=model, defaults=defaults, limits=limits, buckets=self.buckets)
+        return prior_pb2.PriorServiceGetModelResponse(prior=info)
 
     async def WatchStatus(
         self, request: Any, context: Any
@@ -259,9 +267,9 @@ def gateway(prior: Sequence[str], decoder: Sequence[str], **config: Any) -> Appl
 
 
 @asynccontextmanager
-async def deploy(**config: Any) -> AsyncIterator[Deployment]:
+async def deploy(prior: FakePrior | None = None, **config: Any) -> AsyncIterator[Deployment]:
     limits = {name: value for name, value in config.items() if name == "max_message_bytes"}
-    prior, decoder = FakePrior(), FakeDecoder()
+    prior, decoder = FakePrior() if prior is None else prior, FakeDecoder()
     async with (
         serve(fake(prior)) as prior_server,
         serve(fake(decoder)) as decoder_server,

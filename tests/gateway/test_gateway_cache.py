@@ -25,7 +25,6 @@ SEED = PriorParams(seed=1)
 @pytest_asyncio.fixture
 async def deployment() -> AsyncIterator[Deployment]:
     async with deploy(cache_bytes=2**20) as running:
-        running.prior.receipt = type(running.prior.receipt)(prior_steps=25)
         yield running
 
 

@@ -32,10 +32,16 @@ async def test_events_come_in_the_order_of_the_contract(deployment: Deployment) 
         "result",
     ]
     assert (events[0].queued.request_id, events[0].queued.tier) == ("r", Tier.TIER_PRIOR)
-    assert events[1].prompt_encoded.cache_hit
     assert events[1].prompt_encoded.truncations == deployment.prior.receipt.truncations
     assert (events[2].queued.tier, events[2].queued.position) == (Tier.TIER_DECODER, 3)
     assert [event.progress.step for event in events[3:5]] == [1, 2]
+
+
+@pytest.mark.parametrize("hit", [True, False])
+async def test_a_client_is_told_whether_a_prior_had_its_embeddings_at_hand(deployment: Deployment, hit: bool) -> None:
+    deployment.prior.receipt = Receipt(cache_hit=hit)
+    events = await stream(deployment, request())
+    assert (events[1].prompt_encoded.cache_hit, events[-1].result.receipt.cache_hit) == (hit, hit)
 
 
 async def test_a_request_without_an_id_gets_one_that_all_tiers_use(deployment: Deployment) -> None:
@@ -74,7 +80,6 @@ async def test_the_receipt_counts_both_tiers(deployment: Deployment) -> None:
         prior_steps=25,
         denoising_steps=2,
         steps_by_batch_size={1: 2},
-        cache_hit=True,
         workers=[*prior.workers, *decoder.workers],
         truncations=[*prior.truncations, *decoder.truncations],
         retries=3,
