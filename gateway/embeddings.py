@@ -1,6 +1,7 @@
 """Embeddings of prompts: from a cache, from a request that is asking for the same, or from a prior."""
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
@@ -19,6 +20,10 @@ from serving.metrics import GatewayMetrics
 
 if TYPE_CHECKING:  # exists for type checkers only
     from imagegen.v1.prior_pb2_grpc import PriorServiceAsyncStub
+
+# A flight's id is 128 characters long at most, as any other.
+_DRAWN_BYTES = 8
+_KEPT_OF_ID = 128 - 1 - 2 * _DRAWN_BYTES
 
 PriorPool: TypeAlias = "WorkerPool[PriorServiceAsyncStub, PriorInfo]"
 
@@ -106,7 +111,8 @@ class PromptEncoder:
             if value is not None and shared is not None:
                 self._cache.put(wanted.key, value)
                 return _as_hit(shared, request.request_id)
-        answer = await self._ask(request, wanted.key, time_remaining)
+        answer = await self._ask(_for_flight(request), wanted.key, time_remaining)
+        answer.request_id = request.request_id
         if answer.embeddings.prior_digest == wanted.prior_digest:  # else a prior of another model has answered
             value = _as_hit(answer, "").SerializeToString()
             self._cache.put(wanted.key, value)
@@ -153,6 +159,17 @@ def encoding_units(request: PriorServiceEncodePromptRequest, info: PriorInfo) ->
 
 def _count(request: PriorServiceEncodePromptRequest) -> int:
     return request.num_embeddings if request.HasField("num_embeddings") else 1
+
+
+def _for_flight(request: PriorServiceEncodePromptRequest) -> PriorServiceEncodePromptRequest:
+    """The request under an id of its own: others may wait for the answer when the client's id is free again.
+
+    It begins with the client's id, by which the prior's logs and spans are found.
+    """
+    flight = PriorServiceEncodePromptRequest()
+    flight.CopyFrom(request)
+    flight.request_id = f"{request.request_id[:_KEPT_OF_ID]}.{secrets.token_hex(_DRAWN_BYTES)}"
+    return flight
 
 
 def _as_hit(answer: PriorServiceEncodePromptResponse, request_id: str) -> PriorServiceEncodePromptResponse:

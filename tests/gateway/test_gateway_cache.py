@@ -112,6 +112,24 @@ async def test_the_others_go_on_when_the_first_one_leaves(deployment: Deployment
     assert not deployment.prior.stopped.is_set()
 
 
+@pytest.mark.parametrize("request_id", ["r", "r" * 128], ids=["short", "as long as may be"])
+async def test_a_client_that_leaves_others_waiting_may_ask_for_more_under_its_id(
+    deployment: Deployment, request_id: str
+) -> None:
+    deployment.prior.hold_at = "encoding"
+    first = start(deployment, request_id)
+    await asyncio.wait_for(deployment.prior.reached.wait(), 10)
+    second = start(deployment)
+    await until(lambda: len(deployment.gateway.running) == 2)
+    first.cancel()
+    await until(lambda: len(deployment.gateway.running) == 1)
+    deployment.prior.hold_at = None
+    dog = EncodePromptRequest(request_id=request_id, prompt="dog", params=SEED)
+    assert (await deployment.stub.EncodePrompt(dog)).request_id == request_id
+    deployment.prior.release()
+    assert (await second).receipt.cache_hit
+
+
 async def test_the_prior_is_stopped_when_all_have_left(deployment: Deployment) -> None:
     deployment.prior.hold_at = "encoding"
     calls = [start(deployment) for _ in range(3)]
@@ -144,9 +162,11 @@ async def test_the_caches_state_is_told(deployment: Deployment) -> None:
     assert 0 < cache.size_bytes < cache.limit_bytes == 2**20
 
 
-def start(deployment: Deployment) -> "asyncio.Task[Any]":
+def start(deployment: Deployment, request_id: str = "") -> "asyncio.Task[Any]":
+    request = EncodePromptRequest(request_id=request_id, prompt="cat", params=SEED)
+
     async def ask() -> Any:
-        return await deployment.stub.EncodePrompt(EncodePromptRequest(prompt="cat", params=SEED))
+        return await deployment.stub.EncodePrompt(request)
 
     return asyncio.create_task(ask())
 

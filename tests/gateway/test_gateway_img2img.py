@@ -49,7 +49,7 @@ async def test_a_request_without_an_id_gets_one_that_all_tiers_use(deployment: D
     drawn = events[0].queued.request_id
     assert len(drawn) == 32
     assert events[-1].result.request_id == drawn
-    assert deployment.prior.requests[0].request_id == drawn
+    assert deployment.prior.requests[0].request_id.startswith(f"{drawn}.")
     assert deployment.decoder.requests[0].request.request_id == drawn
 
 
