@@ -5,11 +5,13 @@ They run in the test's event loop behind real gRPC servers on ports of the syste
 """
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -20,6 +22,9 @@ from imagegen.v1.common_pb2 import Tier
 from serving.config import ServerConfig
 from serving.requests import RunningRequests
 from serving.server import Application, Server
+from serving.tokens import hashed, new_token
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
 
 DIM = 4
 STEPS = 2
@@ -276,6 +281,15 @@ async def deploy(prior: FakePrior | None = None, **config: Any) -> AsyncIterator
         serve(gateway([prior_server.address], [decoder_server.address], **config), **limits) as gateway_server,
     ):
         yield Deployment(prior, decoder, gateway_server)
+
+
+def with_tenants(folder: Path, **tenants: Mapping[str, Any]) -> tuple[Path, dict[str, Metadata]]:
+    """The file of these tenants with what each of them may, and the metadata that each calls with."""
+    tokens = {name: new_token() for name in tenants}
+    entries = {name: {"tokens": [hashed(tokens[name])], **fields} for name, fields in tenants.items()}
+    file = folder / "tokens.json"
+    file.write_text(json.dumps({"tenants": entries}))
+    return file, {name: (("authorization", f"Bearer {token}"),) for name, token in tokens.items()}
 
 
 def embeddings(count: int, digest: str = "p") -> common_pb2.ImageEmbeddings:

@@ -1,10 +1,9 @@
 """Who is let in: pure, by tables; and over the wire, where it matters that it happens at once."""
 
 import asyncio
-import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import pytest
@@ -18,12 +17,10 @@ from imagegen.v1.gateway_pb2 import EncodePromptRequest, GetServerInfoRequest, I
 from imagegen.v1.prior_pb2 import PriorParams
 from serving.errors import DeadlineUnreachableError, QueueFullError, ServiceError, TenantLimitError
 from serving.tenants import NOBODY, Tenant
-from serving.tokens import hashed, new_token
 from tests.errors_on_the_wire import read_error
-from tests.gateway.fakes import Deployment, deploy, embeddings, eventually, until
+from tests.gateway.fakes import Deployment, Metadata, deploy, embeddings, eventually, until, with_tenants
 
 DECODER, PRIOR = Tier.TIER_DECODER, Tier.TIER_PRIOR
-Metadata: TypeAlias = tuple[tuple[str, str], ...]
 NORMAL, HIGH, LOW = Priority.PRIORITY_NORMAL, Priority.PRIORITY_HIGH, Priority.PRIORITY_LOW
 
 
@@ -180,12 +177,10 @@ async def test_a_prior_gets_the_time_that_the_decoder_does_not_need() -> None:
 
 
 async def test_a_cached_prompt_is_answered_whatever_else_its_tenant_waits_for(tmp_path: Path) -> None:
-    token = new_token()
-    tenants = {"tenants": {"t": {"tokens": [hashed(token)], "max_queued_seconds": 1}}}
-    (tmp_path / "tokens.json").write_text(json.dumps(tenants))
-    as_tenant = (("authorization", f"Bearer {token}"),)
+    tokens, metadata = with_tenants(tmp_path, studio={"max_queued_seconds": 1})
+    as_tenant = metadata["studio"]
     prompt = EncodePromptRequest(prompt="cat", params=PriorParams(seed=1))
-    async with deploy(cache_bytes=2**20, tokens=tmp_path / "tokens.json") as deployment:
+    async with deploy(cache_bytes=2**20, tokens=tokens) as deployment:
         await deployment.stub.EncodePrompt(prompt, metadata=as_tenant)
         deployment.decoder.buckets = [Bucket(rows=1, width=64, height=64, step_seconds=1.0)]
         await reconnected(deployment, as_tenant)

@@ -15,7 +15,6 @@ import pytest_asyncio
 
 from imagegen.v1.common_pb2 import Phase
 from imagegen.v1.gateway_pb2 import (
-    EncodePromptRequest,
     GetServerInfoRequest,
     Img2ImgRequest,
     StreamImg2ImgRequest,
@@ -251,12 +250,6 @@ async def test_a_worker_that_comes_back_gets_work_again() -> None:
             await eventually(partial(is_ready, stub))
             await stub.Img2Img(REQUEST)
     assert len(second.requests) == 1
-
-
-async def test_workers_are_told_the_tenant(fleet: Fleet) -> None:
-    await fleet.stub.EncodePrompt(EncodePromptRequest())
-    (asked,) = (prior for prior in fleet.priors if prior.requests)
-    assert (asked.metadata["x-tenant-id"], asked.metadata["x-tenant-weight"]) == ("", "1.0")
 
 
 async def is_ready(stub: Any) -> bool:
