@@ -100,7 +100,7 @@ class ComponentKind(Generic[Network, Config]):
         with skeleton():
             network = self.network(config, runtime.kernels.of_dtype(dtype))
         network.set_train(False)
-        load_weights(network, component, _DTYPES[dtype], ignore=self.ignore)
+        load_weights(network, component, _DTYPES[dtype], ignore=self.ignore, widen=runtime.kernels.widen)
         _pack_weights(network)
         return Loaded(network, config, component)
 

@@ -16,6 +16,7 @@ from mindspore import Tensor, ops
 from kandinsky import cpu_kernels
 from kandinsky.activations import ACTIVATIONS
 from kandinsky.errors import DeviceError
+from kandinsky.widening import Widen, widen
 
 # What masked positions add to attention logits. Large enough that exp() of it is 0 in float32 and float16, and finite
 # in both, which keeps softmax free of NaN (the value is the one of diffusers' PriorTransformer).
@@ -51,6 +52,7 @@ class Kernels:
         others: the table of networks that compute in another dtype than float32; None: this one.
         waits: a graph's call ends when its result is there. The CPU's threads would else fight for the cores: a graph
             that is queued behind another makes both take ten times as long (MindSpore 2.10, two cores).
+        widen: float16 weights as float32, while they are read.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Kernels:
     fast: cpu_kernels.Operators | None = None
     others: "Kernels | None" = None
     waits: bool = False
+    widen: Widen = widen
 
     def of_dtype(self, dtype: str) -> "Kernels":
         """The table of networks that compute in this dtype, such as "float32"."""
@@ -113,6 +116,7 @@ def with_fast_paths(kernels: Kernels) -> Kernels:
         layer_norm=fast.layer_norm,
         fast=fast,
         others=kernels,
+        widen=cpu_kernels.widener(library),
     )
 
 

@@ -5,7 +5,7 @@ memory is given back after each, so that there is never a second copy of the mod
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kandinsky.checkpoint.tensor_file import TensorFile
-from kandinsky.cpu_kernels import widener
 from kandinsky.errors import NonFiniteWeightsError
 from kandinsky.memory import aligned
+from kandinsky.widening import Widen, all_finite, widen
 
 FLOAT_DTYPES = frozenset({"BF16", "F16", "F32", "F64"})
-
-# Fills a float32 array from a float16 array of the same size; returns whether all of it is finite.
-_Widen = Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool]
 
 _RUN_ELEMENTS = 1 << 18  # long against a system call; its bytes before and after conversion fit a core's cache
 _ALIGNMENT = 16  # elements: what a vector register holds
@@ -32,12 +29,15 @@ _THREADS_PER_CORE = 2  # half of them wait for the disk
 _MOST_THREADS = 8  # memory is no faster with more
 
 
-def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dict[str, npt.NDArray[Any]]:
+def read_tensors(
+    sources: Mapping[str, TensorFile], dtype: np.dtype[Any], widen: Widen = widen
+) -> dict[str, npt.NDArray[Any]]:
     """All given tensors in one dtype, read by several threads.
 
     Args:
         sources: the file of each tensor, by the tensor's name. All are of `FLOAT_DTYPES`.
         dtype: float32 or float16.
+        widen: how float16 becomes float32.
 
     Raises:
         NonFiniteWeightsError: tensors hold NaN, infinity, or values that the dtype cannot hold.
@@ -48,7 +48,6 @@ def read_tensors(sources: Mapping[str, TensorFile], dtype: np.dtype[Any]) -> dic
         for name, array in arrays.items()
         for start in range(0, array.size, _SHARE_ELEMENTS)
     ]
-    widen = _widener(sources.values(), dtype)
     with ThreadPoolExecutor(min(_MOST_THREADS, _THREADS_PER_CORE * (os.cpu_count() or 1))) as threads:
         finite = list(threads.map(partial(_read_share, widen), shares))
     bad = dict.fromkeys(share.name for share, good in zip(shares, finite, strict=True) if not good)
@@ -92,25 +91,18 @@ def _destinations(views: Mapping[str, npt.NDArray[Any]], dtype: np.dtype[Any]) -
     return arrays
 
 
-def _widener(files: Iterable[TensorFile], dtype: np.dtype[Any]) -> _Widen:
-    """How float16 becomes float32: one pass of our own where there is a compiler, asked for only where it is needed."""
-    halves = any(span.dtype == "F16" for file in set(files) for span in file.spans.values())
-    compiled = widener() if halves and dtype == np.float32 else None
-    return _widen if compiled is None else compiled
-
-
-def _read_share(widen: _Widen, share: _Share) -> bool:
+def _read_share(widen: Widen, share: _Share) -> bool:
     """Converts the share run by run, if need be. Returns whether all of it is finite."""
     stop = min(share.start + _SHARE_ELEMENTS, share.destination.size)
     mapped = share.file.view(share.name)
     if np.may_share_memory(mapped, share.destination):
-        return _all_finite(mapped.reshape(-1)[share.start : stop])
+        return all_finite(mapped.reshape(-1)[share.start : stop])
     buffer = np.empty(min(_RUN_ELEMENTS, stop - share.start), mapped.dtype)
     starts = range(share.start, stop, _RUN_ELEMENTS)
     return all(_convert_run(widen, share, start, buffer[: stop - start]) for start in starts)
 
 
-def _convert_run(widen: _Widen, share: _Share, start: int, source: npt.NDArray[Any]) -> bool:
+def _convert_run(widen: Widen, share: _Share, start: int, source: npt.NDArray[Any]) -> bool:
     target = share.destination.reshape(-1)[start : start + source.size]
     # Read, not copied out of the mapping: a page fault for every 4 KiB would take longer than the conversion.
     share.file.read_into(source, share.name, start)
@@ -120,32 +112,4 @@ def _convert_run(widen: _Widen, share: _Share, start: int, source: npt.NDArray[A
         return widen(source, target)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
         np.copyto(target, source, casting="same_kind")
-    return _all_finite(target)
-
-
-def _widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> bool:
-    """Finite float16 as float32: what np.copyto does, three times as fast. Returns whether it was finite.
-
-    Moved up by 13 bits, float16's fraction and exponent lie where float32 has its own, and the repeated sign bit
-    reaches the top. The exponents' zeros are 15 and 127, so the value is too small by 2**112; subnormal numbers come
-    out right, too, unless a library has told the processor to round those to zero.
-    """
-    if np.float32(2.0**-126) / np.float32(2) == 0:
-        np.copyto(target, half)
-        return _all_finite(half)
-    bits = target.view(np.int32)
-    np.copyto(bits, half.view(np.int16))
-    np.left_shift(bits, 13, out=bits)
-    np.bitwise_and(bits, np.int32(-0x70002000), out=bits)  # 0x8FFFE000: sign, low five bits of the exponent, fraction
-    np.multiply(target, np.float32(2.0**112), out=target)
-    return _all_finite(half)
-
-
-def _all_finite(values: npt.NDArray[Any]) -> bool:
-    """As np.isfinite(values).all(), but five times faster on float16 and without its array of answers.
-
-    Read as integers, infinity and NaN are the largest numbers of either sign.
-    """
-    size = values.dtype.itemsize
-    infinity = np.array([np.inf, -np.inf], values.dtype).view(f"u{size}")
-    return bool(values.view(f"i{size}").max() < infinity[0] and values.view(f"u{size}").max() < infinity[1])
+    return all_finite(target)

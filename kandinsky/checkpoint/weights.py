@@ -12,6 +12,7 @@ from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import FLOAT_DTYPES, read_tensors
 from kandinsky.errors import CorruptFileError, TensorMismatchError
 from kandinsky.parameters import assign
+from kandinsky.widening import Widen, widen
 
 
 def load_weights(
@@ -20,6 +21,7 @@ def load_weights(
     dtype: npt.DTypeLike = np.float32,
     *,
     ignore: Collection[str] = (),
+    widen: Widen = widen,
 ) -> None:
     """Loads all of a component's tensors into the network's parameters of the same names.
 
@@ -30,6 +32,7 @@ def load_weights(
         component: what to load.
         dtype: float32 or float16; what every parameter has afterwards, whatever the file holds.
         ignore: tensors that the checkpoint may have and the network need not: names, or prefixes that end in a dot.
+        widen: how float16 becomes float32.
 
     Raises:
         TensorMismatchError: tensors are missing, unexpected, of another shape, or not of a floating dtype.
@@ -40,7 +43,7 @@ def load_weights(
     parameters = dict(cell.parameters_and_names())
     _check_names(component, sources, parameters, ignore)
     _check_tensors(component, sources, parameters)
-    arrays = read_tensors({name: file for name, file in sources.items() if name in parameters}, np.dtype(dtype))
+    arrays = read_tensors({name: file for name, file in sources.items() if name in parameters}, np.dtype(dtype), widen)
     for name, parameter in parameters.items():
         assign(parameter, arrays.pop(name))
 

@@ -1,114 +1,86 @@
-"""The operators of this folder's C++ files, compiled once a machine, and what Python calls of them by itself."""
+"""The operators of this folder's C++ files, compiled once a machine and kept in the user's cache."""
 
-import ctypes
-import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-_FOLDER = Path(__file__).parent
-# The arithmetic may be fused and reordered, but NaN and infinity stay what they are.
-_FLAGS = (
-    "-std=c++17",
-    "-O3",
-    "-march=native",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-ffp-contract=fast",
-    "-pthread",
-    "-shared",
-    "-fPIC",
-)
-_COMPILERS = ("c++", "g++", "clang++")
-_BUILD_SECONDS = 120
+from kandinsky.cpu_kernels.compilers import NAMES, Compiler, find_compilers
+from kandinsky.cpu_kernels.library import Library, load, seal
 
 _log = logging.getLogger("kandinsky.cpu_kernels")
 
 
-def build_library() -> Path | None:
-    """The compiled operators; from the user's cache, or built there now. None, with a warning, where that fails.
+class _NotBuiltError(Exception):
+    """There are no operators; says why and what to do."""
 
-    The cache's key covers source, flags, compiler and processor, so that a library never runs where it was not built
-    for. Several processes may build at once: each renames a finished file into place.
+
+def build_library() -> Library | None:
+    """The operators, loaded: from the user's cache, or built there now. None, with a warning, where that fails.
+
+    What is kept but does not load is built once more. Several processes may build at once: each renames a finished
+    file into place.
     """
-    compiler = next((path for name in _COMPILERS if (path := shutil.which(name)) is not None), None)
-    if compiler is None:
-        _log.warning("no C++ compiler (%s): the CPU's fast paths are off", ", ".join(_COMPILERS))
-        return None
     try:
-        library = _cache_folder() / f"cpu-kernels-{_key(compiler)}.so"
-        if not library.exists():
-            _compile(compiler, library)
-    except (OSError, subprocess.SubprocessError) as error:
-        _log.warning("the CPU's fast paths are off, for they cannot be built: %s", error)
+        places = _places()
+        kept = _kept(places.values())
+        return _built(places) if kept is None else kept
+    except _NotBuiltError as error:
+        _log.warning("the CPU's fast paths are off, and the plain operators serve: %s", error)
         return None
-    return library
 
 
-def use_threads(library: Path) -> None:
-    """Give the operators OMP_NUM_THREADS threads, by which containers are told what is theirs, or else all cores.
-
-    Called before the first operator. The operators cannot look for themselves: importing MindSpore sets the variable to
-    1 for all C code of the process. Python's copy of the environment is older.
-    """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    count = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
-    ctypes.CDLL(str(library)).SetThreads(ctypes.c_int64(count))
-
-
-def widener() -> Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool] | None:
-    """Fills a float32 array from a float16 array in one pass, and tells whether all is finite; both are contiguous.
-
-    None where there is no library.
-    """
-    library = build_library()
-    if library is None:
-        return None
-    function = ctypes.CDLL(str(library)).Widen
-    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-
-    def widen(half: npt.NDArray[np.float16], target: npt.NDArray[np.float32]) -> bool:
-        return bool(function(half.ctypes.data, target.ctypes.data, half.size))
-
-    return widen
+def _places() -> Mapping[Compiler, Path]:
+    """Where each compiler's library is kept, or would be."""
+    compilers = find_compilers()
+    if not compilers:
+        raise _NotBuiltError(
+            f"there is no C++ compiler ({', '.join(NAMES)}); install GCC 12 or newer, or a recent Clang"
+        )
+    try:
+        folder = _cache_folder()
+        return {compiler: folder / f"cpu-kernels-{compiler.key()}.so" for compiler in compilers}
+    except (OSError, RuntimeError) as error:
+        raise _NotBuiltError(
+            f"there is no place to keep them ({error}); set XDG_CACHE_HOME to a folder that can be written to"
+        ) from error
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "kandinsky-serving"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _kept(libraries: Iterable[Path]) -> Library | None:
+    for library in libraries:
+        with suppress(OSError):
+            return load(library)
+    return None
 
 
-def _key(compiler: str) -> str:
-    version = _run([compiler, "--version"])
-    processor = "".join(
-        line
-        for line in Path("/proc/cpuinfo").read_text().splitlines(True)
-        if line.startswith(("model name", "flags", "Features"))
+def _built(places: Mapping[Compiler, Path]) -> Library:
+    """By the first compiler whose library loads."""
+    failures = []
+    for compiler, library in places.items():
+        try:
+            _build(compiler, library)
+            return load(library)
+        except (OSError, subprocess.SubprocessError) as error:
+            failures.append(f"{compiler.path}: {error}")
+    raise _NotBuiltError(
+        f"they cannot be built ({'; '.join(failures)}); install GCC 12 or newer, or a recent Clang, and see that "
+        "libraries may be loaded from the cache folder, or set XDG_CACHE_HOME to one of which that is true"
     )
-    sources = b"\0".join(path.read_bytes() for path in sorted((*_FOLDER.glob("*.cc"), *_FOLDER.glob("*.h"))))
-    parts = (sources, " ".join(_FLAGS).encode(), version.encode(), processor.encode())
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _compile(compiler: str, library: Path) -> None:
+def _build(compiler: Compiler, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         built = Path(folder) / library.name
-        _run([compiler, *_FLAGS, *map(str, sorted(_FOLDER.glob("*.cc"))), "-o", str(built)])
+        compiler.compile(built)
+        seal(built)
         built.rename(library)
 
 
-def _run(command: list[str]) -> str:
-    """A compiler's output."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)  # noqa: S603 - nothing of it is a user's
-    if done.returncode != 0:
-        raise subprocess.SubprocessError(done.stderr.strip().partition("\n")[0])
-    return done.stdout
+def _cache_folder() -> Path:
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    folder = (Path.home() / ".cache" if told == "" else Path(told)) / "kandinsky-serving"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -5,12 +5,12 @@ typed again for each layer that goes through it, and that is most of what compil
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.cpu_kernels.packing import Packer
 
 _LANES = 16
@@ -30,7 +30,7 @@ class Operators:
         packer: lays weights out.
     """
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: Library) -> None:
         self.convolution = _custom(library, "SameConvolution", _convolved_shape)
         self.linear = _custom(library, "Linear", _linear_shape)
         self.not_packed = Tensor([0], ms.float32)
@@ -66,8 +66,8 @@ def _norm_settings(groups: int, epsilon: float, activation: str | None) -> Tenso
     return Tensor([groups, epsilon, 0.0 if activation is None else 1.0], ms.float32)
 
 
-def _custom(library: Path, name: str, shape: Callable[..., Any]) -> Any:
-    return ops.Custom(f"{library}:{name}", shape, _float32, func_type="aot")
+def _custom(library: Library, name: str, shape: Callable[..., Any]) -> Any:
+    return ops.Custom(f"{library.path}:{name}", shape, _float32, func_type="aot")
 
 
 def _first_shape(first: list[int], *others: list[int]) -> list[int]:  # noqa: ARG001 - the operators' shapes are all passed

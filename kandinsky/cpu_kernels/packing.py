@@ -1,12 +1,13 @@
 """Weights as the operators want them, and which weights are laid out so."""
 
 import ctypes
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import numpy.typing as npt
 from mindspore import Tensor
+
+from kandinsky.cpu_kernels.library import Library
 
 _LANES = 16
 _OUT_CHANNELS = 12  # that a transformed convolution computes at once
@@ -21,9 +22,8 @@ class Packer:
         library: from `build_library`.
     """
 
-    def __init__(self, library: Path) -> None:
-        functions = ctypes.CDLL(str(library))
-        self._convolution, self._linear = functions.PackConvolution, functions.PackLinear
+    def __init__(self, library: Library) -> None:
+        self._convolution, self._linear = library.functions.PackConvolution, library.functions.PackLinear
         self._convolution.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._linear.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
         self._convolution.restype = self._linear.restype = None

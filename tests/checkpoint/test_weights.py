@@ -14,11 +14,13 @@ import pytest
 from mindspore import nn
 from safetensors.numpy import save_file
 
-from kandinsky.checkpoint import Component, load_weights, tensor_reading
+from kandinsky.checkpoint import Component, load_weights
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import read_tensors
+from kandinsky.cpu_kernels import widener
 from kandinsky.errors import CorruptFileError, MissingFileError, NonFiniteWeightsError, TensorMismatchError
 from kandinsky.parameters import skeleton
+from kandinsky.widening import widen
 
 Network = Callable[[], nn.Cell]
 Save = Callable[..., Component]
@@ -62,16 +64,13 @@ def test_values_arrive_in_the_asked_dtype(
     check_parameters(loaded(network, component, wanted), arrays, wanted)
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["with a compiler", "without"])
-def test_every_float16_number_is_widened_exactly(compiler: bool, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    if compiler:
-        assert tensor_reading.widener() is not None
-    else:
-        monkeypatch.setattr(tensor_reading, "widener", lambda: None)
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "plain"])
+def test_every_float16_number_is_widened_exactly(compiled: bool, save: Save, request: pytest.FixtureRequest) -> None:
+    chosen = widener(request.getfixturevalue("library")) if compiled else widen
     numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     numbers = numbers[np.isfinite(numbers)]
     (path,) = save({"x": numbers}).weight_files
-    read = read_tensors({"x": TensorFile(path)}, np.dtype("f4"))["x"]
+    read = read_tensors({"x": TensorFile(path)}, np.dtype("f4"), chosen)["x"]
     np.testing.assert_array_equal(read.view(np.uint32), numbers.astype(np.float32).view(np.uint32))
 
 

@@ -1,18 +1,11 @@
-"""The CPU's fast paths compute what the plain operators do, at random shapes, and are left out where they cannot be."""
-
-import logging
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The CPU's fast paths compute what the plain operators do, at random shapes."""
 
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from kandinsky import cpu_kernels
-from kandinsky.cpu_kernels import build
+from kandinsky.cpu_kernels import Library
 from kandinsky.memory import aligned
 from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
@@ -29,10 +22,8 @@ def plain() -> Kernels:
 
 
 @pytest.fixture(scope="module")
-def fast(plain: Kernels) -> Kernels:
-    kernels = with_fast_paths(plain)
-    assert kernels is not plain, "the fast paths were not built"
-    return kernels
+def fast(plain: Kernels, library: Library) -> Kernels:
+    return with_fast_paths(plain)
 
 
 def tensor(rng: np.random.Generator, *shape: int) -> Tensor:
@@ -259,49 +250,3 @@ def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fa
     half.weight.set_dtype(ms.float16)
     half.pack()
     assert half.convolve is plain.conv2d
-
-
-def test_without_a_compiler_the_plain_operators_serve(
-    plain: Kernels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    with caplog.at_level(logging.WARNING):
-        assert with_fast_paths(plain) is plain
-    assert "no C++ compiler" in caplog.text
-
-
-def test_a_source_that_does_not_compile_is_told_and_done_without(
-    plain: Kernels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "broken.cc").write_text("no C++")
-    monkeypatch.setattr(build, "_FOLDER", tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with caplog.at_level(logging.WARNING):
-        assert with_fast_paths(plain) is plain
-    assert "cannot be built" in caplog.text
-
-
-@pytest.mark.parametrize("told", ["3", "", "0", "many"])
-def test_the_operators_share_the_threads_they_are_told_or_all_cores(told: str) -> None:
-    # In a process of its own, for MindSpore sets the variable when it is imported, and the crew is made once.
-    program = """
-import ctypes
-from kandinsky.cpu_kernels import build_library
-from kandinsky.ops import use_device, with_fast_paths
-
-with_fast_paths(use_device("CPU"))
-print(ctypes.CDLL(str(build_library())).Threads())
-"""
-    environment = {**os.environ, "OMP_NUM_THREADS": told}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == (3 if told == "3" else len(os.sched_getaffinity(0)))
-
-
-def test_a_library_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = cpu_kernels.build_library()
-    assert first is not None
-    built = first.stat().st_mtime_ns
-    assert cpu_kernels.build_library() == first
-    assert first.stat().st_mtime_ns == built
-    assert [path.name for path in first.parent.iterdir()] == [first.name]
