@@ -65,6 +65,26 @@ def one_of(component: str, key: str, value: Any, allowed: Collection[Any]) -> No
         raise ConfigError(f"{component}: config {key}={value!r} is not supported; supported: {choices}")
 
 
+def divides(component: str, key: str, parts: int, whole: str, size: int) -> None:
+    """Check that a size falls into so many equal parts.
+
+    Args:
+        component: name for the error text.
+        key: what says how many parts.
+        parts: its value.
+        whole: what says the size.
+        size: its value, or one of them.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if parts < 1 or size < 1 or size % parts != 0:
+        raise ConfigError(
+            f"{component}: config {key}={parts} does not divide {whole} ({size}) into equal parts; use the config "
+            "and the weights of one and the same model"
+        )
+
+
 def per_block(component: str, key: str, value: int | tuple[int, ...], blocks: int) -> tuple[int, ...]:
     """Spread a value that is given once, or once a block, over the blocks.
 

@@ -129,8 +129,9 @@ extern "C" int Attention(int nparam, void** params, int*, int64_t** shapes, cons
   const int64_t heads = static_cast<int64_t>(static_cast<const float*>(params[3])[0]);
   const bool biased = nparam == 6;
   float* out = static_cast<float*>(params[nparam - 1]);
-  const int64_t b = shapes[0][0], n = shapes[0][1], width = shapes[0][2], m = shapes[1][1], d = width / heads;
-  if (d % kLanes != 0) return 2;
+  const int64_t b = shapes[0][0], n = shapes[0][1], width = shapes[0][2], m = shapes[1][1];
+  if (heads < 1 || width % (heads * kLanes) != 0) return 2;
+  const int64_t d = width / heads;
   const int64_t none[] = {1, 1, 1, 1};
   const Bias bias(biased ? static_cast<const float*>(params[4]) : nullptr, biased ? shapes[4] : none);
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));

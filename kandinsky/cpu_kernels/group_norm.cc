@@ -63,7 +63,9 @@ extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes
   const float* time = nparam == 6 ? static_cast<const float*>(params[4]) : nullptr;
   float* y = static_cast<float*>(params[nparam - 1]);
   const int64_t b = shapes[0][0], c = shapes[0][1], pixels = Elements(shapes[0], 2, ndims[0]);
-  const int64_t groups = static_cast<int64_t>(settings[0]), width = c / groups;
+  const int64_t groups = static_cast<int64_t>(settings[0]);
+  if (groups < 1 || c % groups != 0) return 2;
+  const int64_t width = c / groups;
   const float epsilon = settings[1];
   const bool silu = settings[2] != 0.0f;
   TheCrew().Share(b * groups, [&](int64_t group) {
@@ -98,7 +100,10 @@ extern "C" int SpatialNorm(int nparam, void** params, int*, int64_t** shapes, co
   float* y = static_cast<float*>(params[6]);
   const int64_t b = shapes[0][0], c = shapes[0][1], h = shapes[0][2], w = shapes[0][3];
   const int64_t rows = shapes[3][2], columns = shapes[3][3], factor = h / rows;
-  const int64_t groups = static_cast<int64_t>(settings[0]), width = c / groups;
+  if (factor < 1 || rows * factor != h || columns * factor != w) return 3;
+  const int64_t groups = static_cast<int64_t>(settings[0]);
+  if (groups < 1 || c % groups != 0) return 2;
+  const int64_t width = c / groups;
   const bool silu = settings[2] != 0.0f;
   TheCrew().Share(b * groups, [&](int64_t group) {
     float* factors = Scratch<Use::kTask>(2 * w);

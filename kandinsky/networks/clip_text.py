@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
+from kandinsky.config import TRANSFORMERS_IRRELEVANT, divides, one_of, read_config
 from kandinsky.networks.clip_encoder import ClipEncoder, EncoderShape
 from kandinsky.networks.layers import Embedding, LayerNorm, Linear
 from kandinsky.ops import MASKED, Kernels
@@ -38,10 +38,11 @@ class ClipTextConfig:
         """Read a config file's content.
 
         Raises:
-            ConfigError: see `read_config`.
+            ConfigError: see `read_config`; or the sizes contradict each other.
         """
         config = read_config(cls, raw, "text_encoder", fixed={}, irrelevant=TRANSFORMERS_IRRELEVANT - {"eos_token_id"})
         one_of("text_encoder", "hidden_act", config.hidden_act, ACTIVATIONS)
+        divides("text_encoder", "num_attention_heads", config.num_attention_heads, "hidden_size", config.hidden_size)
         return config
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
+from kandinsky.config import TRANSFORMERS_IRRELEVANT, divides, one_of, read_config
 from kandinsky.networks.clip_encoder import ClipEncoder, EncoderShape
 from kandinsky.networks.layers import Conv2d, Embedding, LayerNorm, Linear
 from kandinsky.ops import Kernels
@@ -37,10 +37,11 @@ class ClipVisionConfig:
         """Read a config file's content.
 
         Raises:
-            ConfigError: see `read_config`.
+            ConfigError: see `read_config`; or the sizes contradict each other.
         """
         config = read_config(cls, raw, "image_encoder", fixed={}, irrelevant=TRANSFORMERS_IRRELEVANT)
         one_of("image_encoder", "hidden_act", config.hidden_act, ACTIVATIONS)
+        divides("image_encoder", "num_attention_heads", config.num_attention_heads, "hidden_size", config.hidden_size)
         return config
 
 

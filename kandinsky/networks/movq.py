@@ -13,11 +13,12 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import one_of, read_config
+from kandinsky.config import divides, one_of, read_config
 from kandinsky.errors import ConfigError
 from kandinsky.networks.layers import Conv2d, Embedding, cells
 from kandinsky.networks.movq_blocks import (
     EPSILON,
+    SPATIAL_GROUPS,
     Downsample,
     MovqAttention,
     MovqMiddle,
@@ -78,7 +79,18 @@ class MovqConfig:
                 f"movq: config vq_embed_dim={config.embed_dim} must equal latent_channels={config.latent_channels} "
                 "with norm_type='spatial'"
             )
+        config._check_norms()
         return config
+
+    def _check_norms(self) -> None:
+        """Group norms stand before all channels of both halves; spatial ones, which have groups of their own, too."""
+        for channels in self.block_out_channels:
+            divides("movq", "norm_num_groups", self.norm_num_groups, "block_out_channels", channels)
+            if self.norm_type == "spatial" and channels % SPATIAL_GROUPS != 0:
+                raise ConfigError(
+                    f"movq: config block_out_channels={list(self.block_out_channels)} must be multiples of "
+                    f"{SPATIAL_GROUPS} with norm_type='spatial', whatever norm_num_groups is"
+                )
 
     @property
     def embed_dim(self) -> int:

@@ -13,7 +13,7 @@ from kandinsky.ops import Kernels, upsample_nearest
 
 EPSILON = 1e-6
 # diffusers' SpatialNorm has 32 groups whatever norm_num_groups says.
-_SPATIAL_GROUPS = 32
+SPATIAL_GROUPS = 32
 
 MakeNorm = Callable[[int, str | None], nn.Cell]
 """Builds the norm for a number of channels, with the activation that follows it, if any."""
@@ -39,10 +39,10 @@ class SpatialNorm(nn.Cell):
 
     def __init__(self, channels: int, latent_channels: int, kernels: Kernels, activation: str | None = None) -> None:
         super().__init__()
-        self.norm_layer = GroupNorm(_SPATIAL_GROUPS, channels, EPSILON, kernels)
+        self.norm_layer = GroupNorm(SPATIAL_GROUPS, channels, EPSILON, kernels)
         self.conv_y = Conv2d(latent_channels, channels, 1, kernels)
         self.conv_b = Conv2d(latent_channels, channels, 1, kernels)
-        self.normalise, self.settings = kernels.spatial_norm(_SPATIAL_GROUPS, EPSILON, activation)
+        self.normalise, self.settings = kernels.spatial_norm(SPATIAL_GROUPS, EPSILON, activation)
 
     def construct(self, x: Tensor, latents: Tensor) -> Tensor:
         norm, scale, shift = self.norm_layer, self.conv_y(latents), self.conv_b(latents)

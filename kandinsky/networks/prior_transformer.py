@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import one_of, read_config
+from kandinsky.config import divides, one_of, read_config
 from kandinsky.networks.layers import LayerNorm, Linear, Nothing, ResidualLinear, TimestepEmbedding, cells
 from kandinsky.ops import MASKED, Kernels
 from kandinsky.parameters import parameter
@@ -40,7 +40,7 @@ class PriorConfig:
         """Read a config file's content.
 
         Raises:
-            ConfigError: see `read_config`.
+            ConfigError: see `read_config`; or there is not one head, or nothing in it.
         """
         fixed = {"encoder_hid_proj_type": ("linear",), "added_emb_type": ("prd",)}
         config = read_config(cls, raw, "prior", fixed=fixed, irrelevant={"dropout"})
@@ -49,6 +49,7 @@ class PriorConfig:
         one_of("prior", "embedding_proj_norm_type", config.embedding_proj_norm_type, (None, "layer"))
         # The sequence is text, text embedding, time, noisy image embedding, and the token that is read.
         one_of("prior", "additional_embeddings", config.additional_embeddings, (4,))
+        divides("prior", "num_attention_heads", config.num_attention_heads, "the width", config.width)
         return config
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import one_of, per_block, read_config
+from kandinsky.config import divides, one_of, per_block, read_config
 from kandinsky.errors import ConfigError
 
 DOWN_BLOCKS = ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D")
@@ -93,8 +93,7 @@ class UNetConfig:
             if len(types) != blocks:
                 raise ConfigError(f"unet: config {key}={list(types)} has {len(types)} entries for {blocks} blocks")
         for channels in self.block_out_channels:
-            if channels % self.norm_num_groups != 0:
-                raise ConfigError(f"unet: config norm_num_groups={self.norm_num_groups} does not divide {channels}")
+            divides("unet", "norm_num_groups", self.norm_num_groups, "block_out_channels", channels)
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.config import TRANSFORMERS_IRRELEVANT, one_of, read_config
+from kandinsky.config import TRANSFORMERS_IRRELEVANT, divides, one_of, read_config
 from kandinsky.networks.layers import Embedding, LayerNorm, Linear, ResidualLinear, cells
 from kandinsky.ops import MASKED, Kernels
 
@@ -46,7 +46,7 @@ class XlmRobertaConfig:
         """Read a config file's content.
 
         Raises:
-            ConfigError: see `read_config`.
+            ConfigError: see `read_config`; or the sizes contradict each other.
         """
         fixed = {"position_embedding_type": ("absolute",), "is_decoder": (False,), "add_cross_attention": (False,)}
         irrelevant = (TRANSFORMERS_IRRELEVANT | _NOTES) - {"pad_token_id"}
@@ -55,6 +55,7 @@ class XlmRobertaConfig:
         )
         one_of("text_encoder", "hidden_act", config.hidden_act, ACTIVATIONS)
         one_of("text_encoder", "transformerDimensions", config.pooled_width, (config.hidden_size,))
+        divides("text_encoder", "num_attention_heads", config.num_attention_heads, "hidden_size", config.hidden_size)
         return config
 
     @property

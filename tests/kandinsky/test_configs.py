@@ -172,7 +172,16 @@ def test_a_key_that_the_unet_cannot_do_without_is_named(key: str) -> None:
     [
         (UNET, {"down_block_types": ["ResnetDownsampleBlock2D"]}, "down_block_types 1 entries for 2 blocks"),
         (UNET, {"up_block_types": ["ResnetUpsampleBlock2D"] * 3}, "up_block_types 3 entries for 2 blocks"),
-        (UNET, {"norm_num_groups": 12}, "norm_num_groups=12 does not divide 32"),
+        (UNET, {"norm_num_groups": 12}, "norm_num_groups=12 does not divide block_out_channels 32"),
+        (UNET, {"norm_num_groups": 0}, "norm_num_groups=0 does not divide"),
+        (MOVQ, {"norm_num_groups": 64}, "norm_num_groups=64 does not divide block_out_channels 32"),
+        (MOVQ, {"block_out_channels": [32, 48]}, "block_out_channels=[32, 48] multiples of 32 spatial"),
+        (CLIP_TEXT, {"num_attention_heads": 5}, "num_attention_heads=5 does not divide hidden_size 32"),
+        (CLIP_VISION, {"num_attention_heads": 5}, "num_attention_heads=5 does not divide hidden_size 32"),
+        (XLM_ROBERTA, {"num_attention_heads": 5}, "num_attention_heads=5 does not divide hidden_size 32"),
+        (CLIP_TEXT, {"num_attention_heads": 0}, "num_attention_heads=0"),
+        (PRIOR, {"num_attention_heads": 0}, "num_attention_heads=0"),
+        (PRIOR, {"attention_head_dim": 0}, "the width (0)"),
         (MOVQ, {"up_block_types": ["UpDecoderBlock2D"]}, "up_block_types 1 entries for 2 blocks"),
         (MOVQ, {"vq_embed_dim": 3}, "vq_embed_dim=3 latent_channels=4"),
         (XLM_ROBERTA, {"transformerDimensions": 64}, "transformerDimensions=64 32"),
@@ -181,6 +190,11 @@ def test_a_key_that_the_unet_cannot_do_without_is_named(key: str) -> None:
 def test_sizes_that_contradict_each_other_are_refused(path: str, changes: Raw, words: str) -> None:
     message = refusal(path, **changes)
     assert all(word in message for word in words.split())
+
+
+def test_a_group_norm_has_the_groups_that_its_config_says() -> None:
+    raw = Reference("tiny").json(MOVQ) | {"norm_type": "group", "block_out_channels": [16, 24]}
+    assert MovqConfig.from_dict(raw).block_out_channels == (16, 24)
 
 
 @pytest.mark.parametrize("key", ["layers_per_block", "attention_head_dim"])

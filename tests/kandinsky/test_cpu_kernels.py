@@ -250,3 +250,20 @@ def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fa
     half.weight.set_dtype(ms.float16)
     half.pack()
     assert half.convolve is plain.conv2d
+
+
+def test_sizes_that_do_not_fall_into_equal_parts_are_no_result(fast: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    x, small, ones = tensor(rng, 1, 10, 4, 4), tensor(rng, 1, 10, 3, 3), Tensor(np.ones(10, np.float32))
+    tokens = tensor(rng, 1, 3, 33)
+    normalise, four_groups = fast.group_norm(4, 1e-5, None)
+    modulate, five_groups = fast.spatial_norm(5, 1e-5, None)
+    attend, two_heads = fast.attention(2, 16)
+    for action in (
+        lambda: normalise(x, ones, ones, four_groups),
+        lambda: modulate(x, ones, ones, x, x, four_groups),
+        lambda: modulate(x, ones, ones, small, small, five_groups),
+        lambda: attend(tokens, tokens, tokens, two_heads),
+    ):
+        with pytest.raises(RuntimeError, match="Return value from CPU AOT kernel"):
+            action().asnumpy()
