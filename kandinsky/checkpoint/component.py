@@ -1,5 +1,6 @@
 """One component of a checkpoint: the folder with its config and weights, found and checked but not read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 from kandinsky.checkpoint.json_file import read_json
 from kandinsky.checkpoint.weight_names import choose_weights, variant_to_use
 from kandinsky.errors import ComponentClassError, CorruptFileError, MissingFileError
+
+# Any name, as long as it is one, and not a path.
+_SHARD = re.compile(r"[^/\\\x00-\x1f]+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,14 @@ def _shards(index: Path) -> tuple[Path, ...]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CorruptFileError(f"{index} has no weight_map; download it again")
-    shards = [index.with_name(name) for name in sorted(set(map(str, weight_map.values())))]
+    names = sorted(set(map(str, weight_map.values())))
+    strange = [name for name in names if not _SHARD.fullmatch(name)]
+    if strange:
+        raise CorruptFileError(
+            f"{index} lists {', '.join(map(repr, strange))} for shards, which are .safetensors files beside it; "
+            "download it again"
+        )
+    shards = [index.with_name(name) for name in names]
     missing = [path.name for path in shards if not path.exists()]
     if missing:
         raise MissingFileError(f"{index} lists {', '.join(missing)}, which is missing; download it again")

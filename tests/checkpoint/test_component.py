@@ -76,6 +76,20 @@ def test_an_index_without_shards_is_corrupt(content: str, pipeline: Path, refuse
     refused(CorruptFileError, lambda: open_component(pipeline, "unet", UNET), "index.json")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["sub/x.safetensors", "../x.safetensors", "", ".", "..", "a\0.safetensors", "a\n.safetensors", "a.bin", 3, None],
+)
+def test_an_index_that_names_no_files_beside_it_is_corrupt(
+    name: Any, pipeline: Path, refused: Callable[..., str]
+) -> None:
+    add(pipeline, "a.safetensors")
+    index = {"weight_map": {"x": "a.safetensors", "y": name}}
+    (pipeline / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    message = refused(CorruptFileError, lambda: open_component(pipeline, "unet", UNET), "index.json", repr(str(name)))
+    assert "'a.safetensors'" not in message
+
+
 def test_another_class_in_the_pipelines_index_is_refused(pipeline: Path, refused: Callable[..., str]) -> None:
     rewrite(pipeline / "model_index.json", unet=["diffusers", "UNet2DModel"])
     words = ("model_index.json", "UNet2DModel", UNET)
