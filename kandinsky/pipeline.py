@@ -59,12 +59,14 @@ def prior(
         negative_prompt: what it shall not show. Without one the negative embedding is CLIP's of a picture of zeros.
         steps: prior steps, 2 or more; the checkpoint's default if None.
         guidance_scale: 0 or more; the checkpoint's default if None.
-        num_embeddings: how many to make.
+        num_embeddings: how many to make, 1 or more.
 
     Raises:
         InputError: an argument is out of range.
         NonFiniteError: the prior produced NaN or infinity.
     """
+    if num_embeddings < 1:
+        raise InputError("num_embeddings", f"{num_embeddings} is not 1 or more")
     steps = model.defaults.prior_num_inference_steps if steps is None else steps
     scale = model.defaults.prior_guidance_scale if guidance_scale is None else guidance_scale
     conditioning = condition_prior(model, prompt, negative_prompt, scale)
@@ -110,8 +112,8 @@ def interpolate(
 
     def encode(text: str, field: str) -> tuple[_Floats, _Floats]:
         conditioning = condition_prior(model, text, negative_prior_prompt, scale)
-        if "prompt" in conditioning.truncated:
-            truncated[field] = conditioning.truncated["prompt"]
+        names = {"prompt": field, "negative_prompt": "negative_prior_prompt"}
+        truncated.update({names[own]: cut for own, cut in conditioning.truncated.items()})
         return _sample(model, conditioning, steps, generator)
 
     mix = np.zeros((1, model.embedding_dim), np.float32)

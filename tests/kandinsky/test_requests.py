@@ -17,6 +17,7 @@ from kandinsky.schedulers.img2img import SchedulerType
 from tests.kandinsky.models import Load, Models, request, start_from
 
 NAN, INFINITY = float("nan"), float("inf")
+NEGATIVES = ("negative_prompt", "negative_prior_prompt")
 
 
 @pytest.fixture
@@ -117,6 +118,21 @@ def test_the_cut_end_of_a_long_prompt_is_reported(tiny: Models) -> None:
     assert set(prior(tiny.prior, "a cat", negative_prompt=long, seed=0, steps=2).truncated) == {"negative_prompt"}
 
 
+def test_the_cut_ends_of_a_mix_are_reported(tiny: Models) -> None:
+    texts = {
+        field: f"{word} " * 200 for field, word in zip(("items[1]", *NEGATIVES), ("cat", "dog", "fog"), strict=True)
+    }
+    items: list[tuple[str | Image.Image, float]] = [("short", 0.5), (texts["items[1]"], 0.5)]
+    cut = interpolate(tiny.prior, items, seed=0, steps=2, **{name: texts[name] for name in NEGATIVES}).truncated
+    assert set(cut) == set(texts)
+    for field, text in texts.items():
+        assert text.strip().endswith(cut[field])
+    alone = interpolate(
+        tiny.prior, [("short", 1.0)], seed=0, steps=2, guidance_scale=1.0, negative_prior_prompt=texts[NEGATIVES[1]]
+    )
+    assert set(alone.truncated) == {NEGATIVES[1]}
+
+
 def test_prior_embeddings_of_one_request_are_those_of_the_following_seeds(tiny: Models) -> None:
     several = prior(tiny.prior, "a cat", seed=6, steps=3, num_embeddings=2)
     for index in range(2):
@@ -195,6 +211,8 @@ def test_a_refused_request_costs_no_device_work(tiny: Models, monkeypatch: pytes
         ({"guidance_scale": -1.0}, "prior_guidance_scale"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**64 - 1, "num_embeddings": 2}, "seed"),
+        ({"num_embeddings": 0}, "num_embeddings"),
+        ({"num_embeddings": -1}, "num_embeddings"),
     ],
     ids=str,
 )
