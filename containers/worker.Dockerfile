@@ -35,8 +35,10 @@ RUN if command -v apt-get; then \
 COPY --from=build /opt/kandinsky/venv /opt/kandinsky/venv
 # For trials: `global.demo` of the chart, or --model /opt/kandinsky/demo/prior.
 COPY demo/checkpoint /opt/kandinsky/demo
-# Nothing is written beside the code: the root file system is read-only. Libraries ask for the user's name, and there is none.
+# Nothing is written beside the code: the root file system is read-only. Libraries ask for the user's name, and there is none, nor a home:
+# what is downloaded and built on first use would go to /.cache.
 ENV PATH=/opt/kandinsky/venv/bin:${PATH} \
+    HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     USER=kandinsky

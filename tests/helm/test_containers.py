@@ -84,6 +84,16 @@ def test_an_image_runs_as_the_user_whom_the_chart_names(file: Path) -> None:
     assert users == [f"{wanted['runAsUser']}:{wanted['runAsGroup']}"]
 
 
+def test_a_worker_without_the_chart_has_a_home_that_it_can_write_to() -> None:
+    variables = dict(
+        variable.split("=", 1)
+        for instruction, arguments in instructions(ROOT / "containers" / "worker.Dockerfile")
+        if instruction == "ENV"
+        for variable in arguments.split()
+    )
+    assert variables["HOME"] == "/tmp"  # noqa: S108 - the one folder that is writable
+
+
 def test_the_demo_is_where_the_chart_looks_for_it() -> None:
     copies = [arguments for instruction, arguments in instructions(ROOT / "containers" / "worker.Dockerfile")]
     ((inside, outside),) = IMAGE.items()
