@@ -26,11 +26,13 @@ class Operators:
         convolution: (x (b, c_in, h, w), weights, bias (c_out,), packed weights or `not_packed`, and, if any, a
             residual) → (b, c_out, h, w).
         linear: (x (…, in), packed weights (out, in), bias (out,), and, if any, a residual) → (…, out).
+        library: whose they are.
         not_packed: stands for packed weights where there are none.
         packer: lays weights out.
     """
 
     def __init__(self, library: Library) -> None:
+        self.library = library
         self.convolution = _custom(library, "SameConvolution", _convolved_shape)
         self.linear = _custom(library, "Linear", _linear_shape)
         self.not_packed = Tensor([0], ms.float32)

@@ -1,5 +1,10 @@
 """The CPU's fast paths compute what the plain operators do, at random shapes."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -10,10 +15,12 @@ from kandinsky.memory import aligned
 from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
 from kandinsky.parameters import assign
-from tests.kandinsky.models import check
+from tests.kandinsky.models import Array, check
 
-# Of the largest magnitude. Winograd's transforms lose a digit against a sum of products.
+# Of the largest magnitude; docs/numerics.md claims them. Winograd's transforms lose a digit against a sum of products,
+# and more where its float32 sums are over a thousand channels; attention loses what large logits lose in float32.
 CONVOLUTION, PRODUCT, NORM, ATTENTION, ACTIVATION = 3e-5, 2e-6, 2e-6, 1e-5, 1e-6
+WIDE_CONVOLUTION, PEAKED_ATTENTION = 6e-5, 3e-5
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,32 @@ def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast
         check("compiled", ms.jit(layers[1].construct)(*given).asnumpy(), expected, relative=CONVOLUTION)
 
 
+@pytest.mark.parametrize(
+    ("c_in", "height", "width", "relative"),
+    [
+        (512, 16, 16, CONVOLUTION),
+        (768, 16, 16, CONVOLUTION),
+        (1536, 12, 12, WIDE_CONVOLUTION),  # the most of Kandinsky 2.1's
+        # Thin maps: one row of tiles, most of which are cut off.
+        (32, 8, 24, CONVOLUTION),
+        (32, 2, 72, CONVOLUTION),
+        (32, 1, 200, CONVOLUTION),
+        (32, 200, 1, CONVOLUTION),
+    ],
+)
+def test_a_packed_convolution_of_many_channels_or_a_thin_map_is_the_plain_one(
+    c_in: int, height: int, width: int, relative: float, plain: Kernels, fast: Kernels
+) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = tensor(rng, 64, c_in, 3, 3), tensor(rng, 2, c_in, height, width)
+    layers = [Conv2d(c_in, 64, 3, kernels) for kernels in (plain, fast)]
+    for layer in layers:
+        layer.weight.set_data(weight)
+        layer.pack()
+    assert layers[1].settings.ndim == 4
+    check("eager", layers[1](x).asnumpy(), layers[0](x).asnumpy(), relative=relative)
+
+
 @pytest.mark.parametrize("chance", range(12))
 def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
@@ -112,6 +145,18 @@ def test_a_packed_linear_layer_is_the_plain_one(chance: int, plain: Kernels, fas
     check("eager", layers[1](*given).asnumpy(), expected, relative=PRODUCT)
     if chance % 4 < 2:
         check("compiled", ms.jit(layers[1].construct)(*given).asnumpy(), expected, relative=PRODUCT)
+
+
+def test_a_deep_linear_layer_is_the_plain_one(plain: Kernels, fast: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = tensor(rng, 256, 8192), tensor(rng, 81, 8192)
+    results = []
+    for kernels in (plain, fast):
+        layer = Linear(8192, 256, kernels)
+        layer.weight.set_data(weight.copy())  # which is packed in place
+        layer.pack()
+        results.append(layer(x).asnumpy())
+    check("eager", results[1], results[0], relative=PRODUCT)
 
 
 def test_a_row_of_a_linear_layer_does_not_depend_on_the_others(fast: Kernels) -> None:
@@ -229,6 +274,16 @@ def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: K
     check("eager", Attend(fast, heads)(query, key, value, bias).asnumpy(), expected, relative=ATTENTION)
 
 
+@pytest.mark.parametrize(("scale", "relative"), [(2, ATTENTION), (4, PEAKED_ATTENTION)])
+def test_attention_of_one_wide_head_is_the_plain_one(
+    scale: int, relative: float, plain: Kernels, fast: Kernels
+) -> None:
+    rng = np.random.default_rng(0)
+    query, key, value = (tensor(rng, 1, tokens, 512) * scale for tokens in (250, 300, 300))
+    expected = Attend(plain, 1)(query, key, value, None).asnumpy()
+    check("eager", Attend(fast, 1)(query, key, value, None).asnumpy(), expected, relative=relative)
+
+
 def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(0)
     query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
@@ -267,3 +322,27 @@ def test_sizes_that_do_not_fall_into_equal_parts_are_no_result(fast: Kernels) ->
     ):
         with pytest.raises(RuntimeError, match="Return value from CPU AOT kernel"):
             action().asnumpy()
+
+
+@pytest.fixture(scope="module")
+def alone(library: Library, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
+    """What the operators compute on one thread."""
+    return computed(1, tmp_path_factory.mktemp("threads"))
+
+
+def computed(threads: int, folder: Path) -> dict[str, Array]:
+    path = folder / f"{threads}.npz"
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, "-m", "tests.kandinsky.compute_operators", str(path)], env=environment, check=True)
+    with np.load(path) as arrays:
+        results: dict[str, Array] = dict(arrays)
+    assert results.pop("threads") == threads
+    return results
+
+
+@pytest.mark.parametrize("threads", [3, 16])
+def test_threads_share_the_work_and_change_no_bit(threads: int, alone: dict[str, Array], tmp_path: Path) -> None:
+    shared = computed(threads, tmp_path)
+    assert shared.keys() == alone.keys()
+    for name, expected in alone.items():
+        np.testing.assert_array_equal(shared[name].view(np.uint32), expected.view(np.uint32), name)
