@@ -31,11 +31,15 @@ def receipt_of(job: PriorJobOf, worker: str, model_digest: str, total_seconds: f
 
 
 def _truncations(job: PriorJobOf) -> list[Truncation]:
-    """By the request's fields: the prompt and its negative one, or the items of a mix and the negative prompt."""
+    """By the request's fields: the prompt and its negative one, or the items of a mix and its negative prompts."""
     cut = job.input.truncated
     if not job.input.one_generator:
         return truncations(Tier.TIER_PRIOR, cut.get(0, {}))
     last = len(job.input.contents) - 1
-    names = {place: "negative_prompt" if place == last else f"items[{place}].text" for place in cut}
-    texts = {names[place]: texts["prompt"] for place, texts in cut.items() if "prompt" in texts}
-    return truncations(Tier.TIER_PRIOR, texts)
+    cut_off = {}
+    for place, texts in cut.items():
+        prompt = "negative_prompt" if place == last else f"items[{place}].text"
+        # The negative prompt of all of them is one.
+        names = {"prompt": prompt, "negative_prompt": "negative_prior_prompt"}
+        cut_off.update({names[own]: text for own, text in texts.items()})
+    return truncations(Tier.TIER_PRIOR, cut_off)

@@ -183,9 +183,10 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
         const float* own = weights + (point * all_groups + first + group) * c_in * kRows;
         const bool last = group + 1 == groups;
         const float* next = own + (last ? all_groups - groups + 1 : 1) * c_in * kRows;
-        Multiply<1>(Rows(own, 1), kRows, v + point * v_stride, c_in, tiles,
-                    m + point * m_stride + group * kRows * kColumns, false,
-                    last && point + 1 == kPoints ? own : next);
+        for (int64_t run = 0; run < c_in; run += kPartial)
+          Multiply<1>(Rows(own + run * kRows, 1), kRows, v + point * v_stride + run * kColumns,
+                      std::min(kPartial, c_in - run), tiles, m + point * m_stride + group * kRows * kColumns, run > 0,
+                      (last && point + 1 == kPoints ? own : next) + run * kLine);
       }
     for (int64_t out = 0; out < std::min(groups * kRows, c_out - first * kRows); ++out)
       for (int64_t start = 0; start < tiles; start += kLanes)
