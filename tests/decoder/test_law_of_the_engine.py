@@ -15,7 +15,7 @@ from decoder_server.actions import DecoderActions, DecoderInput, DecoderState, R
 from decoder_server.engine import DecoderEngine, shape_of, steps_left
 from kandinsky.decoder_model import DecoderModel
 from kandinsky.images import ResizeMode
-from kandinsky.img2img import Img2ImgRequest
+from kandinsky.img2img import Img2ImgRequest, working_image
 from kandinsky.schedulers.img2img import SchedulerType
 from serving.batching.limits import Limits
 from serving.batching.work import Request, Shape, Stage
@@ -86,7 +86,7 @@ def _request(model: DecoderModel, rng: np.random.Generator, seed: int) -> Decode
         resize_mode=ResizeMode.STRETCH,
     )
     picture = Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8))
-    return DecoderInput(request, picture, snapshot_every_steps=(2,))
+    return DecoderInput(request, working_image(model, request, picture), snapshot_every_steps=(2,))
 
 
 def in_an_engine(
