@@ -48,7 +48,7 @@ def _whole(dice: random.Random) -> bytes:
 
 
 def _encoded(dice: random.Random, file_format: str, mode: str) -> bytes:
-    size = (dice.choice((1, 2, 17, 64, 300, 20_000)), dice.choice((1, 3, 64, 100)))
+    size = (dice.choice((1, 2, 17, 64, 300, 16_000)), dice.choice((1, 3, 64, 100)))
     image = Image.frombytes("L", size, dice.randbytes(size[0] * size[1]))
     file = io.BytesIO()
     options = {"exif": _exif(dice)} if file_format in _MODES and dice.random() < 0.3 else {}
