@@ -24,30 +24,31 @@ def main() -> None:
     rows: dict[str, list[Row]] = {}
     versions: dict[str, str] = {}
     for name in arguments.sizes:
-        rows[name] = _measured(name, arguments, versions)
+        rows[name], versions = _measured(name, arguments)
     results = [{"size": name, **asdict(row)} for name, found in rows.items() for row in found]
     print(record({"sizes": arguments.sizes, "rounds": arguments.rounds}, results, versions))
     print(_result(rows))
 
 
-def _measured(name: str, arguments: argparse.Namespace, versions: dict[str, str]) -> list[Row]:
-    """A size's rows; the peers' versions are added to those known."""
+def _measured(name: str, arguments: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
+    """A size's rows, and the versions of the peer's packages."""
     size = _SIZES[name]
     checkpoint = _checkpoint(name, size, arguments)
     python = {"torch": arguments.torch_python, "fast": sys.executable}
     if size.plain:
         python["plain"] = sys.executable
-    rows = []
+    rows: list[Row] = []
+    versions: dict[str, str] = {}
     print(f"{name} size, seconds")
     for cases in size.groups:
         sides = {side: Side(python[side], side, checkpoint, arguments.folder) for side in python}
-        versions |= sides["torch"].versions
+        versions = sides["torch"].versions
         for case in cases:
             rows.append(measure(sides, case, arguments.rounds))
             print(_line(rows[-1]), flush=True)
         for side in sides.values():
             side.close()
-    return rows
+    return rows, versions
 
 
 def _checkpoint(name: str, size: Size, arguments: argparse.Namespace) -> Path:
