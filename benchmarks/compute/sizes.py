@@ -15,7 +15,7 @@ class Size:
         groups: cases by the networks that are in memory together.
         results: which cases' ratios the result tells, by name.
         plain: measured without the fast paths as well; there is memory for a third process.
-        configs: component configs in the hub's layout, of which random weights are made; None: scripts.full_size has its own.
+        configs: in the hub's layout, to make random weights of; None: scripts.full_size has its own.
     """
 
     groups: tuple[tuple[Case, ...], ...]
