@@ -19,6 +19,7 @@ from mindspore import Tensor, nn
 
 from benchmarks.record import record
 from kandinsky.graph import Graph
+from kandinsky.graph_cache import GraphCache
 from kandinsky.networks.layers import Conv2d, GroupNorm, LayerNorm, Linear, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import Kernels, use_device, with_fast_paths
 
@@ -167,7 +168,7 @@ def _run(case: Case, kernels: Kernels, given: Sequence[Tensor]) -> Callable[[], 
         parameter.set_data(Tensor(values.astype(np.float32)))
     if hasattr(cell, "pack"):
         cell.pack()
-    graph = Graph(_Repeated(cell), compiled=True, waits=True)
+    graph = Graph(_Repeated(cell), compiled=True, waits=True, cache=GraphCache())
     return lambda: graph(*given)[0].asnumpy()
 
 

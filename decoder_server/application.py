@@ -46,8 +46,9 @@ def build(config: DecoderConfig) -> Application:
         engine: DecoderEngine = Engine(worker_name(), actions, device, metrics, limits, config.max_queue_seconds)
         if config.warm_up:
             await warm_up(engine, actions, loaded.model, shapes, sizes)
+        await device.run(loaded.graph_cache.close)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds)
+        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds, loaded.graph_cache.found)
         served = ServedSizes(shapes, config.max_other_sizes)
         service.start(Serving(loaded.model, loaded.info, engine, projection, served))
 

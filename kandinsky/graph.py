@@ -7,6 +7,8 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn
 
+from kandinsky.graph_cache import GraphCache
+
 
 class Graph:
     """A cell to be called.
@@ -19,12 +21,15 @@ class Graph:
             compiling cannot be told from the first run.
         compiled: compile it.
         waits: where it is compiled, a call ends when its result is there, as `kandinsky.ops.Kernels.waits`.
+        cache: where earlier starts' graphs are.
     """
 
-    def __init__(self, cell: nn.Cell, *, compiled: bool, waits: bool) -> None:
+    def __init__(self, cell: nn.Cell, *, compiled: bool, waits: bool, cache: GraphCache) -> None:
+        self._name = type(cell).__qualname__
         self._run: Callable[..., Any] = ms.jit(cell.construct) if compiled else cell
         self._compiled = compiled
         self._waits = compiled and waits
+        self._cache = cache
         self._signatures: set[tuple[Any, ...]] = set()
         self._compile_seconds = 0.0
         self._first_run_seconds = 0.0
@@ -36,7 +41,7 @@ class Graph:
 
     @property
     def compile_seconds(self) -> float:
-        """What compiling took: the calls that compiled, until they returned with the run under way."""
+        """What compiling or loading them took: the calls that did, until they returned with the run under way."""
         return self._compile_seconds
 
     @property
@@ -46,16 +51,22 @@ class Graph:
 
     def __call__(self, *arguments: Any) -> Any:
         """The cell's result; compiles where the arguments' shapes are new."""
+        if not self._compiled or (signature := _signature(arguments)) in self._signatures:
+            return self._waited_for(self._run(*arguments))
         called = time.perf_counter()
-        result = self._run(*arguments)
+        with self._cache.compiling(f"{self._name}{signature}"):
+            result = self._run(*arguments)
         returned = time.perf_counter()
+        self._waited_for(result)
+        self._signatures.add(signature)
+        self._compile_seconds += returned - called
+        self._first_run_seconds += time.perf_counter() - returned
+        return result
+
+    def _waited_for(self, result: Any) -> Any:
         if self._waits:
             first: Tensor = result[0] if isinstance(result, tuple) else result
             first.asnumpy()
-        if self._compiled and (signature := _signature(arguments)) not in self._signatures:
-            self._signatures.add(signature)
-            self._compile_seconds += returned - called
-            self._first_run_seconds += time.perf_counter() - returned
         return result
 
 

@@ -1,7 +1,7 @@
 """From a checkpoint's component to a network with its weights, ready to run."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from mindspore import nn
 from kandinsky.checkpoint import Component, load_weights, open_component
 from kandinsky.errors import ConfigError, DeviceError, InputError
 from kandinsky.graph import Graph
+from kandinsky.graph_cache import GraphCache
 from kandinsky.networks.layers import Conv2d, Linear
 from kandinsky.ops import Kernels
 from kandinsky.parameters import skeleton
@@ -40,12 +41,14 @@ class Runtime:
         dtype: "float32" or "float16", of weights and activations; norms and MoVQ stay in float32.
         compiled: run compiled graphs (one compilation for each new shape), else operator by operator.
         variant: of the weight files, such as "fp16"; None for the plain ones, or the only ones there are.
+        graph_cache: where compiled graphs come from and go to while it is open; else each process compiles its own.
     """
 
     kernels: Kernels
     dtype: str = "float32"
     compiled: bool = True
     variant: str | None = None
+    graph_cache: GraphCache = field(default_factory=GraphCache)
 
     def __post_init__(self) -> None:
         if self.dtype not in _DTYPES:
@@ -53,7 +56,7 @@ class Runtime:
 
     def graph(self, cell: nn.Cell) -> Graph:
         """The cell's call as this runtime runs it."""
-        return Graph(cell, compiled=self.compiled, waits=self.kernels.waits)
+        return Graph(cell, compiled=self.compiled, waits=self.kernels.waits, cache=self.graph_cache)
 
 
 @dataclass(frozen=True)

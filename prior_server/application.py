@@ -42,8 +42,9 @@ def build(config: PriorConfig) -> Application:
         )
         if config.warm_up:
             await warm_up(engine, actions, device, sizes)
+        await device.run(loaded.graph_cache.close)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds)
+        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds, loaded.graph_cache.found)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
 
     return Application(

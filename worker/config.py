@@ -24,6 +24,11 @@ class WorkerConfig(ServerConfig):
         "On a CPU, use our own convolutions, norms and attention, which a C++ compiler compiles on first use.",
         default=True,
     )
+    keep_graphs: bool = flag(
+        "On a CPU, keep compiled graphs in the user's cache, where the next start with the same model and flags finds "
+        "them.",
+        default=True,
+    )
     max_queue_seconds: float = flag("Work that may wait, in device seconds; more is refused.", default=600.0, minimum=0)
     max_prompt_bytes: int = flag("Longest text of a request, in UTF-8.", default=16 * 2**10, minimum=1)
     max_image_bytes: int = flag("Largest input picture file.", default=32 * 2**20, minimum=1)

@@ -4,16 +4,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from imagegen.v1.common_pb2 import DataType, ModelComponent, ModelInfo
-from serving.config import StartupError
+from serving.config import ServerConfig, StartupError
 from worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from kandinsky.checkpoint import Component
+    from kandinsky.graph_cache import GraphCache
     from kandinsky.loading import Runtime
     from kandinsky.ops import Kernels
 
@@ -40,11 +42,13 @@ class LoadedModel(Generic[Model]):
         model: from the model library.
         info: id, digests, dtype, device.
         seconds: how long locating, loading and hashing took.
+        graph_cache: where its compiled graphs are kept; to be closed when it is warm.
     """
 
     model: Model
     info: ModelInfo
     seconds: float
+    graph_cache: "GraphCache"
 
 
 def load_model(
@@ -70,11 +74,12 @@ def load_model(
         runtime = Runtime(_kernels(config), config.dtype, variant=config.variant)
         model = load(root, runtime)
         info = _model_info(config, root, model)
+        _open_graph_cache(config, runtime, info)
     except KandinskyError as error:
         raise StartupError(str(error)) from error
     except MemoryError as error:
         raise StartupError(f"not enough memory to load {config.model}; use a larger machine") from error
-    return LoadedModel(model, info, time.perf_counter() - started)
+    return LoadedModel(model, info, time.perf_counter() - started, runtime.graph_cache)
 
 
 def _kernels(config: WorkerConfig) -> "Kernels":
@@ -82,6 +87,27 @@ def _kernels(config: WorkerConfig) -> "Kernels":
 
     kernels = use_device(config.device, config.device_id)
     return with_fast_paths(kernels) if config.device == "CPU" and config.fast_paths else kernels
+
+
+def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo) -> None:
+    """Let graphs come from an earlier start that was the same in everything that they, and their order, depend on."""
+    from kandinsky.graph_cache import graphs_key
+    from kandinsky.user_cache import user_cache_folder
+
+    # On Ascend MindSpore keeps what its backend made, too, and nobody has tried that here.
+    if config.device != "CPU" or not config.keep_graphs or not config.warm_up:
+        return
+    server_only = {field.name for field in fields(ServerConfig)}
+    fast = runtime.kernels.fast
+    key = graphs_key(
+        {
+            "flags": sorted((name, value) for name, value in asdict(config).items() if name not in server_only),
+            "model": info.digest,
+            "library": None if fast is None else str(fast.library.path),
+        }
+    )
+    with suppress(OSError, RuntimeError):  # no home, or nothing to be written there: each start compiles
+        runtime.graph_cache.open(user_cache_folder(), key)
 
 
 def check_installed() -> None:

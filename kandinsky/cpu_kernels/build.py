@@ -1,7 +1,6 @@
 """The operators of this folder's C++ files, compiled once a machine and kept in the user's cache."""
 
 import logging
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from kandinsky.cpu_kernels.compilers import NAMES, Compiler, find_compilers
 from kandinsky.cpu_kernels.library import Library, load, seal
+from kandinsky.user_cache import user_cache_folder
 
 _log = logging.getLogger("kandinsky.cpu_kernels")
 
@@ -41,7 +41,7 @@ def _places() -> Mapping[Compiler, Path]:
             f"there is no C++ compiler ({', '.join(NAMES)}); install GCC 12 or newer, or a recent Clang"
         )
     try:
-        folder = _cache_folder()
+        folder = user_cache_folder()
         return {compiler: folder / f"cpu-kernels-{compiler.key()}.so" for compiler in compilers}
     except (OSError, RuntimeError) as error:
         raise _NotBuiltError(
@@ -77,10 +77,3 @@ def _build(compiler: Compiler, library: Path) -> None:
         compiler.compile(built)
         seal(built)
         built.rename(library)
-
-
-def _cache_folder() -> Path:
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    folder = (Path.home() / ".cache" if told == "" else Path(told)) / "kandinsky-serving"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -17,12 +17,15 @@ _START_SECONDS = 120
 
 
 @contextmanager
-def server(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def server(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, log: list[str] | None = None
+) -> Iterator[str]:
     """Run a server until the body ends; yields its address.
 
     Args:
         command: a module and its arguments, for `python -m`.
         environment: variables on top of the process's own.
+        log: gets the lines of its log.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
@@ -31,7 +34,7 @@ def server(command: Sequence[str], environment: Mapping[str, str] | None = None)
         text=True,
         env={**os.environ, **({} if environment is None else environment)},
     )
-    log: list[str] = []
+    log = [] if log is None else log
     reader = threading.Thread(target=lambda: log.extend(process.stderr or ()), daemon=True)
     reader.start()
     watchdog = threading.Timer(_START_SECONDS, process.kill)

@@ -7,6 +7,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from kandinsky.graph import Graph
+from kandinsky.graph_cache import GraphCache
 
 
 class Doubled(nn.Cell):
@@ -19,7 +20,7 @@ def ones(*shape: int) -> Tensor:
 
 
 def test_a_graph_is_compiled_once_for_each_combination_of_shapes_and_numbers() -> None:
-    graph = Graph(Doubled(), compiled=True, waits=True)
+    graph = Graph(Doubled(), compiled=True, waits=True, cache=GraphCache())
     found = []
     for factor, x in ((2, ones(3)), (2, ones(3)), (2, ones(4)), (3, ones(4)), (3, ones(4))):
         (result,) = graph(factor, x)
@@ -32,7 +33,7 @@ def test_a_graph_is_compiled_once_for_each_combination_of_shapes_and_numbers() -
 
 
 def test_compiling_and_the_first_run_are_parts_of_the_call_that_compiled() -> None:
-    graph = Graph(Doubled(), compiled=True, waits=True)
+    graph = Graph(Doubled(), compiled=True, waits=True, cache=GraphCache())
     started = time.perf_counter()
     graph(2, ones(3))
     seconds = time.perf_counter() - started
@@ -42,6 +43,6 @@ def test_compiling_and_the_first_run_are_parts_of_the_call_that_compiled() -> No
 
 
 def test_operator_by_operator_nothing_is_compiled() -> None:
-    graph = Graph(Doubled(), compiled=False, waits=True)
+    graph = Graph(Doubled(), compiled=False, waits=True, cache=GraphCache())
     graph(2, ones(3))
     assert (graph.compilations, graph.compile_seconds, graph.first_run_seconds) == (0, 0.0, 0.0)

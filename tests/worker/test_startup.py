@@ -11,7 +11,7 @@ def test_the_phases_of_a_start_add_up(caplog: pytest.LogCaptureFixture) -> None:
     startup = StartUp()
     startup.loaded()
     with caplog.at_level(logging.INFO, "worker.startup"):
-        startup.ready(compile_seconds=0.0, first_run_seconds=0.0)
+        startup.ready(compile_seconds=0.0, first_run_seconds=0.0, graphs_found=0)
     (record,) = caplog.records
     names = ("import_seconds", "read_seconds", "compile_seconds", "first_run_seconds", "warm_up_seconds")
     phases = [record.__dict__[name] for name in names]
