@@ -22,6 +22,7 @@ def read_config(
     *,
     fixed: Mapping[str, Collection[Any]],
     irrelevant: Collection[str] = (),
+    from_zero: Collection[str] = (),
 ) -> Config:
     """Build a config dataclass from a component's config file.
 
@@ -31,6 +32,7 @@ def read_config(
         component: name for the error text.
         fixed: keys with the values this code supports; an absent key has the library's default, which must be one.
         irrelevant: keys that change nothing here.
+        from_zero: keys of whole numbers that may be 0; all others are sizes, from 1.
 
     Raises:
         ConfigError: a key is missing, unknown, of the wrong type, or has a value that is not supported.
@@ -43,6 +45,7 @@ def read_config(
             continue
         if key in known:
             values[key] = _coerce(value, types[key], key, component)
+            _check_least(values[key], 0 if key in from_zero else 1, key, component)
         elif key not in fixed:
             raise ConfigError(f"{component}: config key {key!r} with value {value!r} is not supported")
         elif value not in fixed[key]:
@@ -112,6 +115,13 @@ def _coerce(value: Any, expected: Any, key: str, component: str) -> Any:
             return value
     names = " or ".join(str(getattr(option, "__name__", option)) for option in options)
     raise ConfigError(f"{component}: config {key}={value!r} must be {names}")
+
+
+def _check_least(value: Any, least: int, key: str, component: str) -> None:
+    items = value if isinstance(value, tuple) else (value,)
+    whole = [item for item in items if isinstance(item, int) and not isinstance(item, bool)]
+    if value == () or any(item < least for item in whole):
+        raise ConfigError(f"{component}: config {key}={value!r} is not supported; supported: {least} or more")
 
 
 # What transformers writes into every config and what concerns training or text generation only.

@@ -40,7 +40,14 @@ class ClipTextConfig:
         Raises:
             ConfigError: see `read_config`; or the sizes contradict each other.
         """
-        config = read_config(cls, raw, "text_encoder", fixed={}, irrelevant=TRANSFORMERS_IRRELEVANT - {"eos_token_id"})
+        config = read_config(
+            cls,
+            raw,
+            "text_encoder",
+            fixed={},
+            irrelevant=TRANSFORMERS_IRRELEVANT - {"eos_token_id"},
+            from_zero={"eos_token_id"},
+        )
         one_of("text_encoder", "hidden_act", config.hidden_act, ACTIVATIONS)
         divides("text_encoder", "num_attention_heads", config.num_attention_heads, "hidden_size", config.hidden_size)
         return config

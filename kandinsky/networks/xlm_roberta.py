@@ -16,6 +16,12 @@ from kandinsky.networks.layers import Embedding, LayerNorm, Linear, ResidualLine
 from kandinsky.ops import MASKED, Kernels
 
 # Notes on where the released model came from; they change nothing.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "add_cross_attention": (False,),
+    "is_decoder": (False,),
+    "is_encoder_decoder": (False,),
+    "position_embedding_type": ("absolute",),
+}
 _NOTES = frozenset({"modelBase"})
 
 
@@ -48,11 +54,8 @@ class XlmRobertaConfig:
         Raises:
             ConfigError: see `read_config`; or the sizes contradict each other.
         """
-        fixed = {"position_embedding_type": ("absolute",), "is_decoder": (False,), "add_cross_attention": (False,)}
         irrelevant = (TRANSFORMERS_IRRELEVANT | _NOTES) - {"pad_token_id"}
-        config = read_config(
-            cls, raw, "text_encoder", fixed=fixed | {"is_encoder_decoder": (False,)}, irrelevant=irrelevant
-        )
+        config = read_config(cls, raw, "text_encoder", fixed=_FIXED, irrelevant=irrelevant, from_zero={"pad_token_id"})
         one_of("text_encoder", "hidden_act", config.hidden_act, ACTIVATIONS)
         one_of("text_encoder", "transformerDimensions", config.pooled_width, (config.hidden_size,))
         divides("text_encoder", "num_attention_heads", config.num_attention_heads, "hidden_size", config.hidden_size)

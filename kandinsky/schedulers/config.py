@@ -78,7 +78,14 @@ class SchedulerConfig:
         if class_name not in _CLASS_DEFAULTS:
             known = ", ".join(_CLASS_DEFAULTS)
             raise ComponentClassError(f"{_NAME}: class {class_name} is not supported; supported: {known}")
-        config = read_config(cls, _CLASS_DEFAULTS[class_name] | dict(raw), _NAME, fixed=_FIXED, irrelevant=_IRRELEVANT)
+        config = read_config(
+            cls,
+            _CLASS_DEFAULTS[class_name] | dict(raw),
+            _NAME,
+            fixed=_FIXED,
+            irrelevant=_IRRELEVANT,
+            from_zero={"steps_offset"},
+        )
         prior = class_name in PRIOR_CLASSES
         schedules = ("squaredcos_cap_v2",) if prior else ("linear", "scaled_linear", "squaredcos_cap_v2")
         one_of(_NAME, "beta_schedule", config.beta_schedule, schedules)

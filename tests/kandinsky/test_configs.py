@@ -110,7 +110,7 @@ def test_diffusers_own_notes_are_no_keys(path: str) -> None:
         (DDIM, "algorithm_type", "sde-dpmsolver++", "dpmsolver++"),
         (DDIM, "solver_order", 3, "2"),
         (DDIM, "num_train_timesteps", 2000, "1 … 1000"),
-        (DDIM, "num_train_timesteps", 0, "1 … 1000"),
+        (DDIM, "num_train_timesteps", 0, "1 or more"),
     ],
 )
 def test_an_unsupported_value_is_refused_with_those_that_are(path: str, key: str, value: Any, supported: str) -> None:
@@ -148,6 +148,34 @@ def test_a_value_of_the_wrong_type_is_refused(path: str, key: str, value: Any) -
     assert "must be" in message
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "value"),
+    [
+        (UNET, "attention_head_dim", 0),
+        (UNET, "attention_head_dim", [8, 0]),
+        (UNET, "block_out_channels", []),
+        (UNET, "conv_in_kernel", -1),
+        (UNET, "sample_size", 0),
+        (MOVQ, "num_vq_embeddings", 0),
+        (XLM_ROBERTA, "vocab_size", 0),
+        (XLM_ROBERTA, "pad_token_id", -1),
+        (CLIP_TEXT, "max_position_embeddings", 0),
+        (CLIP_VISION, "num_hidden_layers", -2),
+        (PRIOR, "num_layers", 0),
+        (DDIM, "steps_offset", -1),
+    ],
+)
+def test_a_size_that_is_none_is_refused(path: str, key: str, value: Any) -> None:
+    assert f"config {key}=" in refusal(path, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), [(CLIP_TEXT, "eos_token_id"), (XLM_ROBERTA, "pad_token_id"), (DDIM, "steps_offset")]
+)
+def test_what_counts_from_zero_may_be_zero(path: str, key: str) -> None:
+    CONFIGS[path](Reference("tiny").json(path) | {key: 0})
+
+
 def test_a_whole_number_is_a_number() -> None:
     config = UNetConfig.from_dict(Reference("tiny").json(UNET) | {"norm_eps": 1, "freq_shift": 0})
     assert isinstance(config.norm_eps, float)
@@ -173,7 +201,7 @@ def test_a_key_that_the_unet_cannot_do_without_is_named(key: str) -> None:
         (UNET, {"down_block_types": ["ResnetDownsampleBlock2D"]}, "down_block_types 1 entries for 2 blocks"),
         (UNET, {"up_block_types": ["ResnetUpsampleBlock2D"] * 3}, "up_block_types 3 entries for 2 blocks"),
         (UNET, {"norm_num_groups": 12}, "norm_num_groups=12 does not divide block_out_channels 32"),
-        (UNET, {"norm_num_groups": 0}, "norm_num_groups=0 does not divide"),
+        (UNET, {"norm_num_groups": 0}, "norm_num_groups=0"),
         (MOVQ, {"norm_num_groups": 64}, "norm_num_groups=64 does not divide block_out_channels 32"),
         (MOVQ, {"block_out_channels": [32, 48]}, "block_out_channels=[32, 48] multiples of 32 spatial"),
         (CLIP_TEXT, {"num_attention_heads": 5}, "num_attention_heads=5 does not divide hidden_size 32"),
@@ -181,7 +209,7 @@ def test_a_key_that_the_unet_cannot_do_without_is_named(key: str) -> None:
         (XLM_ROBERTA, {"num_attention_heads": 5}, "num_attention_heads=5 does not divide hidden_size 32"),
         (CLIP_TEXT, {"num_attention_heads": 0}, "num_attention_heads=0"),
         (PRIOR, {"num_attention_heads": 0}, "num_attention_heads=0"),
-        (PRIOR, {"attention_head_dim": 0}, "the width (0)"),
+        (PRIOR, {"attention_head_dim": 0}, "attention_head_dim=0"),
         (MOVQ, {"up_block_types": ["UpDecoderBlock2D"]}, "up_block_types 1 entries for 2 blocks"),
         (MOVQ, {"vq_embed_dim": 3}, "vq_embed_dim=3 latent_channels=4"),
         (XLM_ROBERTA, {"transformerDimensions": 64}, "transformerDimensions=64 32"),
