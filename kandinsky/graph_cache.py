@@ -7,6 +7,7 @@ the kept one ends the use of all; and a folder counts only with its seal, which 
 digest.
 """
 
+import ast
 import hashlib
 import json
 import logging
@@ -65,8 +66,9 @@ class GraphCache:
                 _remove_unused(folder)
                 self._folder = Path(tempfile.mkdtemp(prefix=f"{self._place.name}.", dir=folder))
             else:
-                os.utime(self._place)
                 self._folder = self._place
+                with suppress(OSError):  # what cannot be written to can still be read
+                    os.utime(self._place)
         except OSError as error:
             _log.info("graphs are not kept for later starts: %s", error)
 
@@ -156,6 +158,19 @@ def _remove_unused(folder: Path) -> None:
                 shutil.rmtree(path)
 
 
+def program_is_python() -> bool:
+    """Whether MindSpore can read the program that runs, as its compile cache does: else that would end the process."""
+    try:
+        ast.parse(_program().read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _program() -> Path:
+    return Path(sys.argv[0]).resolve()
+
+
 def graphs_key(parts: Mapping[str, object]) -> str:
     """The key of graphs for `GraphCache.open`: of this version of the sources, and of MindSpore, Python and NumPy.
 
@@ -165,8 +180,8 @@ def graphs_key(parts: Mapping[str, object]) -> str:
     known = {
         "sources": {path.relative_to(_SOURCES).as_posix(): _digest(path) for path in sorted(_SOURCES.rglob("*.py"))},
         "versions": (ms.__version__, np.__version__, sys.version),
-        # MindSpore compares it, and what it imports, too.
-        "program": sys.argv[0],
+        # MindSpore compares it, too, and compiles where it is another.
+        "program": (str(_program()), _digest(_program())),
         **parts,
     }
     return hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:32]

@@ -28,10 +28,14 @@ def prepare_process() -> None:
     """Set what MindSpore reads when it is imported. Call first of all, in a worker's main.
 
     On CPUs with AVX-512 oneDNN chooses a convolution a hundred times slower than the one it uses under AVX2. And
-    MindSpore's own log, whose lines are not the server's, keeps to errors.
+    MindSpore's own log, whose lines are not the server's, keeps to errors. Its compile cache is off but for what
+    `kandinsky.graph_cache` does with it, whatever the user has set: by itself it gives wrong graphs. Both variables are
+    there from now on, since a new one moves the environment under threads that read it.
     """
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     os.environ.setdefault("GLOG_v", "3")
+    os.environ["MS_COMPILER_CACHE_ENABLE"] = "0"
+    os.environ["MS_COMPILER_CACHE_PATH"] = "."
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,11 @@ def _kernels(config: WorkerConfig) -> "Kernels":
 
 def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo) -> None:
     """Let graphs come from an earlier start that was the same in everything that they, and their order, depend on."""
-    from kandinsky.graph_cache import graphs_key
+    from kandinsky.graph_cache import graphs_key, program_is_python
     from kandinsky.user_cache import user_cache_folder
 
     # On Ascend MindSpore keeps what its backend made, too, and nobody has tried that here.
-    if config.device != "CPU" or not config.keep_graphs or not config.warm_up:
+    if config.device != "CPU" or not config.keep_graphs or not config.warm_up or not program_is_python():
         return
     server_only = {field.name for field in fields(ServerConfig)}
     fast = runtime.kernels.fast

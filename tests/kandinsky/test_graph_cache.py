@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kandinsky import graph_cache
-from kandinsky.graph_cache import GraphCache, graphs_key
+from kandinsky.graph_cache import GraphCache, graphs_key, program_is_python
 
 NAMES = ["Encoder((1, 4),)", "Step((1, 4), 2)", "Step((2, 4), 2)"]
 KEY = "c0ffee"
@@ -167,6 +167,20 @@ def test_a_start_that_finds_graphs_keeps_them_for_another_month(tmp_path: Path) 
     assert time.time() - (tmp_path / f"graphs-{KEY}").stat().st_mtime < 60
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [("run", b"#!/usr/bin/python\nimport sys\n", True), ("run", b"\x7fELF\xff", False), ("run", b"import (", False)],
+)
+def test_graphs_are_kept_of_programs_that_mindspore_can_read(
+    name: str, content: bytes, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr("sys.argv", [str(tmp_path / name)])
+    assert program_is_python() is expected
+    monkeypatch.setattr("sys.argv", ["-c"])
+    assert not program_is_python()
+
+
 def test_a_key_changes_with_its_parts_the_sources_mindspore_and_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +198,10 @@ def test_a_key_changes_with_its_parts_the_sources_mindspore_and_the_program(
     keys.append(graphs_key(parts))
     monkeypatch.setattr("mindspore.__version__", "0.0.0")
     keys.append(graphs_key(parts))
-    monkeypatch.setattr("sys.argv", ["another"])
-    keys.append(graphs_key(parts))
+    program = tmp_path / "another.txt"
+    for content in ("1", "2"):
+        program.write_text(content, encoding="utf-8")
+        monkeypatch.setattr("sys.argv", [str(program)])
+        keys.append(graphs_key(parts))
     assert len(set(keys)) == len(keys)
     assert graphs_key(parts) == keys[-1]
