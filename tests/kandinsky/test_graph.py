@@ -1,6 +1,8 @@
 """A graph tells what compiling took, and of how many combinations of shapes."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -40,6 +42,27 @@ def test_compiling_and_the_first_run_are_parts_of_the_call_that_compiled() -> No
     assert graph.first_run_seconds > 0
     assert graph.compile_seconds + graph.first_run_seconds == pytest.approx(seconds, rel=0.5)
     assert graph.compile_seconds + graph.first_run_seconds <= seconds
+
+
+class Names(GraphCache):
+    """Notes what is compiled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    @contextmanager
+    def compiling(self, name: str) -> Iterator[None]:
+        self.noted.append(name)
+        yield
+
+
+def test_the_cache_is_told_each_graph_once_by_its_cell_and_what_it_was_called_with() -> None:
+    names = Names()
+    graph = Graph(Doubled(), compiled=True, waits=True, cache=names)
+    for factor, x in ((2, ones(3)), (2, ones(3)), (2, ones(4)), (3, ones(4))):
+        graph(factor, x)
+    assert names.noted == ["Doubled(2, (3,))", "Doubled(2, (4,))", "Doubled(3, (4,))"]
 
 
 def test_operator_by_operator_nothing_is_compiled() -> None:

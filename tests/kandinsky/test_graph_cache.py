@@ -181,7 +181,7 @@ def test_graphs_are_kept_of_programs_that_mindspore_can_read(
     assert not program_is_python()
 
 
-def test_a_key_changes_with_its_parts_the_sources_mindspore_and_the_program(
+def test_a_key_changes_with_its_parts_the_sources_the_versions_and_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = {"model": "a", "flags": [("dtype", "float32")]}
@@ -196,8 +196,9 @@ def test_a_key_changes_with_its_parts_the_sources_mindspore_and_the_program(
     ]
     source.write_text("2", encoding="utf-8")
     keys.append(graphs_key(parts))
-    monkeypatch.setattr("mindspore.__version__", "0.0.0")
-    keys.append(graphs_key(parts))
+    for version in ("mindspore.__version__", "numpy.__version__", "sys.version"):
+        monkeypatch.setattr(version, "0.0.0")
+        keys.append(graphs_key(parts))
     program = tmp_path / "another.txt"
     for content in ("1", "2"):
         program.write_text(content, encoding="utf-8")

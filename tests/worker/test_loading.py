@@ -1,8 +1,10 @@
-"""What loading asks of the machine: a compiler once where there are fast paths, and else none."""
+"""What loading asks of the machine: a compiler once where there are fast paths, and a place for this model's graphs."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +47,58 @@ def test_a_worker_looks_for_a_compiler_once_or_without_fast_paths_never(
     model = load_model(config, PRIOR_COMPONENTS, load_prior).model
     assert stand_in_compilers.calls == (["c++ --version", "c++ -std=c++17"] if fast_paths else [])
     check_tokens(model, halves)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder, with nothing in it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    return tmp_path / "user" / "kandinsky-serving"
+
+
+def keys(cache: Path) -> set[str]:
+    """Of the graphs that starts began to keep."""
+    return {path.name.partition(".")[0] for path in cache.glob("graphs-*")}
+
+
+def test_a_model_that_is_changed_where_it_lies_has_other_graphs(halves: Path, cache: Path) -> None:
+    """Its constants are in the graphs."""
+    plain = WorkerConfig(model=str(halves), fast_paths=False)
+    for _ in range(2):
+        load_model(plain, PRIOR_COMPONENTS, load_prior)
+    assert len(keys(cache)) == 1
+    file = halves / "text_encoder" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"layer_norm_eps": 0.01}))
+    load_model(plain, PRIOR_COMPONENTS, load_prior)
+    assert len(keys(cache)) == 2
+    load_model(replace(plain, batch_sizes=(1, 2)), PRIOR_COMPONENTS, load_prior)
+    assert len(keys(cache)) == 3
+
+
+def test_operators_that_lie_elsewhere_have_other_graphs(
+    halves: Path, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph names their file."""
+    found = []
+    for name in ("one", "another"):
+        folder = tmp_path / name / "kandinsky-serving"
+        folder.mkdir(parents=True)
+        shutil.copy(library.path, folder)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        load_model(WorkerConfig(model=str(halves)), PRIOR_COMPONENTS, load_prior)
+        found.append(keys(folder))
+    assert [len(each) for each in found] == [1, 1]
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("told", [{"keep_graphs": False}, {"warm_up": False}, {"device": "Ascend"}])
+def test_graphs_are_kept_only_where_that_is_right(
+    told: dict[str, Any], halves: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without warming up they come in the order of requests; on Ascend it was never tried."""
+    monkeypatch.setattr("kandinsky.ops.use_device", lambda device, device_id: kernels_for(device))  # noqa: ARG005 - the real one's
+    load_model(WorkerConfig(model=str(halves), fast_paths=False, **told), PRIOR_COMPONENTS, load_prior)
+    assert keys(cache) == set()
 
 
 def test_an_ascend_worker_looks_for_no_compiler(halves: Path, stand_in_compilers: StandInCompilers) -> None:
