@@ -101,11 +101,12 @@ def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo)
     # On Ascend MindSpore keeps what its backend made, too, and nobody has tried that here.
     if config.device != "CPU" or not config.keep_graphs or not config.warm_up or not program_is_python():
         return
-    server_only = {field.name for field in fields(ServerConfig)}
+    # The digest stands for the model, wherever it lies.
+    others = {"model", *(field.name for field in fields(ServerConfig))}
     fast = runtime.kernels.fast
     key = graphs_key(
         {
-            "flags": sorted((name, value) for name, value in asdict(config).items() if name not in server_only),
+            "flags": sorted((name, value) for name, value in asdict(config).items() if name not in others),
             "model": info.digest,
             "library": None if fast is None else str(fast.library.path),
         }

@@ -1,6 +1,7 @@
 """What loading asks of the machine: a compiler once where there are fast paths, and a place for this model's graphs."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,8 @@ def test_a_model_that_is_changed_where_it_lies_has_other_graphs(halves: Path, ca
     plain = WorkerConfig(model=str(halves), fast_paths=False)
     for _ in range(2):
         load_model(plain, PRIOR_COMPONENTS, load_prior)
+    assert len(keys(cache)) == 1
+    load_model(replace(plain, model=os.path.relpath(halves)), PRIOR_COMPONENTS, load_prior)
     assert len(keys(cache)) == 1
     file = halves / "text_encoder" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"layer_norm_eps": 0.01}))
