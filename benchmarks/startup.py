@@ -45,7 +45,8 @@ class _Start:
         cpu_seconds: processor time of all its threads.
         phases: seconds, as logged.
         mindspore_seconds: what importing MindSpore alone takes, measured by itself before this start.
-        graphs_found: how many graphs it did not compile.
+        graphs: how many it has.
+        graphs_found: how many of them it did not compile.
         peak_bytes: most memory that it had resident.
     """
 
@@ -53,6 +54,7 @@ class _Start:
     cpu_seconds: float
     phases: dict[str, float]
     mindspore_seconds: float
+    graphs: int
     graphs_found: int
     peak_bytes: int
 
@@ -103,7 +105,7 @@ def _rounds(tier: str, model: Path, count: int) -> list[_Round]:
 
     start(keep_graphs=True)
     rounds = [_Round(first=start(keep_graphs=False), again=start(keep_graphs=True)) for _ in range(count)]
-    if not all(each.again.graphs_found for each in rounds):
+    if not all(each.again.graphs_found == each.again.graphs for each in rounds):
         raise SystemExit("graphs are not kept on this machine; see that there is a cache folder that can be written to")
     return rounds
 
@@ -129,7 +131,8 @@ async def _started(tier: str, model: Path, keep_graphs: bool) -> _Start:
             await server.end()
         told = _told(log)
     phases = {phase: told[f"{phase}_seconds"] for phase in _PHASES}
-    return _Start(seconds, cpu_seconds, phases, mindspore_seconds, int(told["graphs_found"]), peak_bytes)
+    graphs, found = int(told["graphs"]), int(told["graphs_found"])
+    return _Start(seconds, cpu_seconds, phases, mindspore_seconds, graphs, found, peak_bytes)
 
 
 def _told(log: Path) -> dict[str, float]:

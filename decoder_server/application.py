@@ -48,7 +48,8 @@ def build(config: DecoderConfig) -> Application:
             await warm_up(engine, actions, loaded.model, shapes, sizes)
         await device.run(loaded.graph_cache.close)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds, loaded.graph_cache.found)
+        model, found = loaded.model, loaded.graph_cache.found
+        startup.ready(model.compile_seconds, model.first_run_seconds, model.compilations, found)
         served = ServedSizes(shapes, config.max_other_sizes)
         service.start(Serving(loaded.model, loaded.info, engine, projection, served))
 

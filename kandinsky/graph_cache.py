@@ -4,7 +4,7 @@ MindSpore's compile cache does the work, but trusts whoever uses it: it knows a 
 compiling, and gives another model's, or another size's, without a word. So here a folder belongs to a key, which stands
 for all that graphs are made of; beside the graphs stand their names, in order, and the first call for another name than
 the kept one ends the use of all; and a folder counts only with its seal, which is written last and holds every file's
-digest.
+digest. Graphs whose names do not fit, and those that are not as they were sealed, are made anew by the next start.
 """
 
 import ast
@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -49,6 +50,8 @@ class GraphCache:
         self._folder: Path | None = None
         self._kept: tuple[str, ...] | None = None
         self._names: list[str] = []
+        self._misfit = False
+        self._declined = False
 
     def open(self, folder: Path, key: str) -> None:
         """Use the graphs that are kept under this key, or keep those that are compiled from now on.
@@ -63,7 +66,6 @@ class GraphCache:
             if self._kept is None:
                 # What is there has no seal that fits: somebody changed it, or the disk did.
                 shutil.rmtree(self._place, ignore_errors=True)
-                _remove_unused(folder)
                 self._folder = Path(tempfile.mkdtemp(prefix=f"{self._place.name}.", dir=folder))
             else:
                 self._folder = self._place
@@ -71,11 +73,12 @@ class GraphCache:
                     os.utime(self._place)
         except OSError as error:
             _log.info("graphs are not kept for later starts: %s", error)
+        _remove_unused(folder)
 
     @property
     def found(self) -> int:
-        """How many graphs came from an earlier start."""
-        return 0 if self._kept is None else len(self._names)
+        """How many graphs came from an earlier start; after `close`, 0 where MindSpore compiled any of them again."""
+        return 0 if self._kept is None or self._declined else len(self._names)
 
     @contextmanager
     def compiling(self, name: str) -> Iterator[None]:
@@ -90,6 +93,7 @@ class GraphCache:
         elif self._kept is not None and self._kept[len(self._names) : len(self._names) + 1] != (name,):
             _log.info("%s is not what an earlier start compiled here; graphs are compiled from now on", name)
             self._folder = None
+            self._misfit = True
             yield
         else:
             self._names.append(name)
@@ -99,11 +103,25 @@ class GraphCache:
     def close(self) -> None:
         """Keep what was compiled since `open`, where that can be; graphs to come are neither looked for nor kept."""
         folder, self._folder = self._folder, None
-        if folder is None or self._place is None or self._kept is not None:
+        if self._place is None:
             return
+        if self._kept is not None:
+            self._check(self._place)
+        elif folder is not None:
+            self._keep(folder, self._place)
+
+    def _check(self, place: Path) -> None:
+        # MindSpore writes a graph again that it cannot load, and says nothing; the seal fits no longer then.
+        self._declined = _sealed_names(place) != self._kept
+        if self._declined:
+            _log.info("MindSpore could not load what an earlier start compiled here, and compiled it again")
+        if self._misfit:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _keep(self, folder: Path, place: Path) -> None:
         try:
             _seal(folder, self._names)
-            folder.rename(self._place)
+            folder.rename(place)
         except OSError as error:
             # Mostly another process that had the same graphs to keep and was faster.
             _log.info("graphs are not kept for later starts: %s", error)
@@ -121,9 +139,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _seal(folder: Path, names: list[str]) -> None:
-    graphs = list(folder.rglob("*.mindir"))
-    if len(graphs) != len(names):
-        raise OSError(f"MindSpore kept {len(graphs)} graphs of {len(names)}")
+    # MindSpore takes the right to write from a file that is whole; one that a full disk cut keeps it.
+    whole = [path.suffix for path in folder.rglob("*.*") if path.stat().st_mode & stat.S_IWUSR == 0]
+    if sorted(whole) != [".hash", *[".mindir"] * len(names)]:
+        raise OSError(f"MindSpore kept {whole.count('.mindir')} graphs of {len(names)}")
     (folder / _SEAL).write_text(json.dumps({"graphs": names, "files": _digests(folder)}), encoding="utf-8")
 
 

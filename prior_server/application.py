@@ -44,7 +44,8 @@ def build(config: PriorConfig) -> Application:
             await warm_up(engine, actions, device, sizes)
         await device.run(loaded.graph_cache.close)
         lifetime.begin(engine)
-        startup.ready(loaded.model.compile_seconds, loaded.model.first_run_seconds, loaded.graph_cache.found)
+        model, found = loaded.model, loaded.graph_cache.found
+        startup.ready(model.compile_seconds, model.first_run_seconds, model.compilations, found)
         service.start(Serving(loaded.model, loaded.info, engine, Flights(engine)))
 
     return Application(

@@ -19,13 +19,14 @@ class StartUp:
         """The model is read: files, weights, their layout, their digests."""
         self._read_until_seconds = _process_seconds()
 
-    def ready(self, compile_seconds: float, first_run_seconds: float, graphs_found: int) -> None:
+    def ready(self, compile_seconds: float, first_run_seconds: float, graphs: int, graphs_found: int) -> None:
         """Log it all.
 
         Args:
             compile_seconds: what of the time since then went into compiling.
             first_run_seconds: and into the first run of what was compiled.
-            graphs_found: how many graphs were not compiled but loaded from an earlier start.
+            graphs: how many there are.
+            graphs_found: how many of them were not compiled but loaded from an earlier start.
         """
         seconds = _process_seconds()
         _log.info(
@@ -36,6 +37,7 @@ class StartUp:
                 "read_seconds": self._read_until_seconds - self._import_seconds,
                 "compile_seconds": compile_seconds,
                 "first_run_seconds": first_run_seconds,
+                "graphs": graphs,
                 "graphs_found": graphs_found,
                 "warm_up_seconds": seconds - self._read_until_seconds - compile_seconds - first_run_seconds,
             },

@@ -3,6 +3,8 @@
 MindSpore's part, a file a graph, is played here; the real one is in tests/end_to_end/test_kept_graphs.py.
 """
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,15 +20,26 @@ KEY = "c0ffee"
 
 
 def compile_as_mindspore(number: int) -> bool:
-    """Compile the graph of this number; whether it came from the cache."""
+    """Compile the graph of this number; whether it came from the cache.
+
+    A graph that cannot be loaded is written again, and not as it was. A file that is whole is not to be written to.
+    """
     if os.environ.get("MS_COMPILER_CACHE_ENABLE") != "1":
         return False
     file = Path(os.environ["MS_COMPILER_CACHE_PATH"]) / "rank_0" / "graph_cache" / f"compile_cache_{number}.mindir"
-    if file.exists():
+    if file.exists() and file.read_text(encoding="utf-8").startswith(f"graph {number} of "):
         return True
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"graph {number}", encoding="utf-8")
+    write_whole(file, f"graph {number} of {time.time_ns()}")
+    if number == 0:
+        write_whole(file.with_name("compile_dependency.hash"), "of the sources")
     return False
+
+
+def write_whole(file: Path, text: str) -> None:
+    file.unlink(missing_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o400)
 
 
 def start(folder: Path, names: Sequence[str] = NAMES, key: str = KEY) -> tuple[list[bool], int]:
@@ -73,11 +86,37 @@ def test_the_first_graph_that_is_not_the_expected_one_and_all_after_it_are_compi
 ) -> None:
     start(tmp_path)
     assert start(tmp_path, names) == (found, sum(found))
-    # And what was kept is as it was.
+
+
+def test_graphs_that_are_not_the_expected_ones_make_room_for_those_that_are(tmp_path: Path) -> None:
+    start(tmp_path)
+    others = [NAMES[0], NAMES[2], NAMES[1]]
+    start(tmp_path, others)
+    assert start(tmp_path, others) == ([False] * 3, 0)
+    assert start(tmp_path, others) == ([True] * 3, 3)
+
+
+def test_a_start_that_needs_fewer_graphs_leaves_the_others(tmp_path: Path) -> None:
+    start(tmp_path)
+    start(tmp_path, NAMES[:2])
+    assert start(tmp_path) == ([True] * 3, 3)
+
+
+def test_graphs_that_mindspore_cannot_load_are_made_anew(tmp_path: Path) -> None:
+    start(tmp_path)
+    file = tmp_path / f"graphs-{KEY}" / "rank_0" / "graph_cache" / "compile_cache_1.mindir"
+    write_whole(file, "of another MindSpore")
+    seal = tmp_path / f"graphs-{KEY}" / "seal.json"
+    sealed = json.loads(seal.read_text())
+    sealed["files"]["rank_0/graph_cache/compile_cache_1.mindir"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    seal.write_text(json.dumps(sealed))
+    assert start(tmp_path) == ([True, False, True], 0)
+    assert start(tmp_path) == ([False] * 3, 0)
     assert start(tmp_path) == ([True] * 3, 3)
 
 
 def cut(file: Path) -> None:
+    file.chmod(0o600)
     file.write_bytes(file.read_bytes()[:-1])
 
 
@@ -130,6 +169,22 @@ def test_what_mindspore_did_not_write_is_not_sealed(tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
 
+@pytest.mark.parametrize("file", ["compile_cache_1.mindir", "compile_dependency.hash"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.chmod(0o600)])
+def test_what_mindspore_did_not_write_to_the_end_is_not_sealed(
+    harm: Callable[[Path], object], file: str, tmp_path: Path
+) -> None:
+    cache = GraphCache()
+    cache.open(tmp_path, KEY)
+    for number, name in enumerate(NAMES):
+        with cache.compiling(name):
+            compile_as_mindspore(number)
+    (path,) = tmp_path.rglob(file)
+    harm(path)
+    cache.close()
+    assert kept(tmp_path) == []
+
+
 def test_without_a_place_to_write_to_everything_is_compiled(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert start(tmp_path / "file") == ([False] * 3, 0)
@@ -145,7 +200,12 @@ def test_before_opening_and_after_closing_graphs_are_compiled(tmp_path: Path) ->
         assert os.environ.get("MS_COMPILER_CACHE_ENABLE") != "1"
 
 
-def test_what_killed_starts_left_goes_after_an_hour_and_what_nobody_asks_for_after_a_month(tmp_path: Path) -> None:
+@pytest.mark.parametrize("finds_graphs", [False, True])
+def test_what_killed_starts_left_goes_after_an_hour_and_what_nobody_asks_for_after_a_month(
+    finds_graphs: bool, tmp_path: Path
+) -> None:
+    if finds_graphs:
+        start(tmp_path)
     hours = 60 * 60
     ages = {"graphs-used": 29 * 24 * hours, "graphs-old": 31 * 24 * hours}
     for name, age in ages.items():

@@ -11,10 +11,11 @@ def test_the_phases_of_a_start_add_up(caplog: pytest.LogCaptureFixture) -> None:
     startup = StartUp()
     startup.loaded()
     with caplog.at_level(logging.INFO, "worker.startup"):
-        startup.ready(compile_seconds=0.0, first_run_seconds=0.0, graphs_found=0)
+        startup.ready(compile_seconds=0.0, first_run_seconds=0.0, graphs=3, graphs_found=2)
     (record,) = caplog.records
     names = ("import_seconds", "read_seconds", "compile_seconds", "first_run_seconds", "warm_up_seconds")
     phases = [record.__dict__[name] for name in names]
     assert sum(phases) == pytest.approx(record.__dict__["seconds"])
     assert min(phases) >= 0.0
     assert record.__dict__["import_seconds"] > 0.0
+    assert (record.__dict__["graphs"], record.__dict__["graphs_found"]) == (3, 2)
