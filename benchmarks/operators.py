@@ -112,11 +112,11 @@ def _cases() -> list[Case]:
             ((128,), (128,), (1, 128, 32, 32), (1, 128, 32, 32)),
         ),
         Case("layer norm", text, lambda kernels: LayerNorm(768, kernels)),
-        Case("attention", (2, 256, 384), lambda kernels: _Chosen(kernels.attention(6, 64)), ((2, 343, 384),) * 2),
+        Case("attention", (2, 256, 384), lambda kernels: _Chosen(kernels.attention(6)), ((2, 343, 384),) * 2),
         Case(
             "attention, one head",
             (1, 1024, 256),
-            lambda kernels: _Chosen(kernels.attention(1, 256)),
+            lambda kernels: _Chosen(kernels.attention(1)),
             ((1, 1024, 256),) * 2,
         ),
         Case("GELU", (2, 77, 3072), lambda kernels: _Chosen(kernels.activation("gelu"))),

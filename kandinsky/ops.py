@@ -13,8 +13,10 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from kandinsky import cpu_kernels
 from kandinsky.activations import ACTIVATIONS
+from kandinsky.cpu_kernels.build import build_library
+from kandinsky.cpu_kernels.library import use_threads, widener
+from kandinsky.cpu_kernels.operators import Operators
 from kandinsky.errors import DeviceError
 from kandinsky.widening import Widen, widen
 
@@ -33,9 +35,9 @@ class Kernels:
 
     Attributes:
         name: what the table is for, shown by the servers.
-        attention: (heads, d) → a call of (query (b, n, heads·d), key (b, m, heads·d), value (b, m, heads·d), settings,
-            and, if any, a bias) → (b, n, heads·d), and its settings. The bias is additive, broadcastable to (b, heads,
-            n, m), 0 or `MASKED`.
+        attention: heads → a call of (query (b, n, heads·d), key (b, m, heads·d), value (b, m, heads·d), settings, and,
+            if any, a bias) → (b, n, heads·d), and its settings. The bias is additive, broadcastable to (b, heads, n,
+            m), 0 or `MASKED`.
         conv2d: (x (b, c_in, h, w), weight (c_out, c_in, k, k), bias (c_out,) or None, (stride, padding on top, bottom,
             left, right), and, if any, a residual) → (b, c_out, h', w'), the residual added.
         linear: (x (…, in), weight (out, in), bias (out,) or None, and, if any, a residual) → (…, out), likewise.
@@ -56,14 +58,14 @@ class Kernels:
     """
 
     name: str
-    attention: Callable[[int, int], Called]
+    attention: Callable[[int], Called]
     conv2d: Callable[..., Tensor]
     linear: Callable[..., Tensor]
     activation: Callable[[str], Called]
     group_norm: Callable[[int, float, str | None], Called]
     spatial_norm: Callable[[int, float, str | None], Called]
     layer_norm: Callable[[float], Called]
-    fast: cpu_kernels.Operators | None = None
+    fast: Operators | None = None
     others: "Kernels | None" = None
     waits: bool = False
     widen: Widen = widen
@@ -84,7 +86,7 @@ def kernels_for(device: str) -> Kernels:
     """
     plain = Kernels(
         device,
-        lambda heads, head_dim: (_plain_attention, heads),  # noqa: ARG005 - others ask for the width
+        lambda heads: (_plain_attention, heads),
         _conv2d,
         _linear,
         lambda name: (_activate, name),
@@ -96,27 +98,27 @@ def kernels_for(device: str) -> Kernels:
     if device == "CPU":
         return plain
     if device == "Ascend":
-        return replace(plain, attention=lambda heads, head_dim: (_flash_attention, heads))  # noqa: ARG005 - likewise
+        return replace(plain, attention=lambda heads: (_flash_attention, heads))
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")
 
 
 def with_fast_paths(kernels: Kernels) -> Kernels:
     """The CPU's table with the fast paths of `cpu_kernels`, in float32; the same table where they cannot be built."""
-    library = cpu_kernels.build_library()
+    library = build_library()
     if library is None:
         return kernels
-    cpu_kernels.use_threads(library)
-    fast = cpu_kernels.Operators(library)
+    use_threads(library)
+    fast = Operators(library)
     return replace(
         kernels,
-        attention=lambda *sizes: fast.attention(*sizes) or kernels.attention(*sizes),
+        attention=fast.attention,
         activation=lambda name: fast.activation(name) or kernels.activation(name),
         group_norm=lambda *settings: fast.group_norm(*settings) or kernels.group_norm(*settings),
         spatial_norm=lambda *settings: fast.spatial_norm(*settings) or kernels.spatial_norm(*settings),
         layer_norm=fast.layer_norm,
         fast=fast,
         others=kernels,
-        widen=cpu_kernels.widener(library),
+        widen=widener(library),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from stand_in_compilers import StandInCompilers
 
 if TYPE_CHECKING:
-    from kandinsky.cpu_kernels import Library
+    from kandinsky.cpu_kernels.library import Library
 
 _NO_LIBRARY = "nothing here builds the CPU's fast paths, which takes GCC 12 or newer, or a recent Clang"
 
@@ -31,7 +31,7 @@ def operators_of_the_main_thread() -> None:
 @pytest.fixture(scope="session")
 def library() -> "Library":
     """The CPU's operators. Where nothing builds them their tests are left out visibly; in CI that fails."""
-    from kandinsky.cpu_kernels import build_library
+    from kandinsky.cpu_kernels.build import build_library
 
     built = build_library()
     if built is None:

@@ -3,6 +3,7 @@
 
 #include "crew.h"
 #include "product.h"
+#include "scratch.h"
 
 namespace {
 
@@ -19,7 +20,7 @@ struct Window {
 
 // The pictures, (b * c, h, w), with zeros around each.
 void Pad(const float* x, int64_t count, const Window& window, float* to) {
-  ForRanges(count, [&](int64_t first, int64_t last) {
+  ForRanges(count, count * window.area() * kCopy, [&](int64_t first, int64_t last) {
     std::fill(to + first * window.area(), to + last * window.area(), 0.0f);
     for (int64_t i = first; i < last; ++i)
       for (int64_t row = 0; row < window.h; ++row)
@@ -86,13 +87,13 @@ extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shap
   if (b * window.c_in * window.area() > INT32_MAX) return 2;
   const float* padded = x;
   if (window.padding() > 0) {
-    float* copy = Scratch<Use::kCall>(b * window.c_in * window.area());
+    float* copy = Scratch(Use::kCall, b * window.c_in * window.area());
     Pad(x, b * window.c_in, window, copy);
     padded = copy;
   }
   const int64_t area = window.h * window.w, all = b * area, depth = window.depth();
-  const Shares shares(c_out, depth, all, TheCrew().size());
-  TheCrew().Share(shares.tasks(), [&](int64_t task) {
+  const Shares shares(c_out, depth, all, CrewSize());
+  ForTasks(shares.tasks(), all * c_out * depth, [&](int64_t task) {
     MultiplyPanels(
         weights, shares, Share(shares, task),
         [&](int64_t pixel, int64_t count, int64_t start, int64_t run, float* panel) {

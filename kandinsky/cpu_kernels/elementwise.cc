@@ -26,7 +26,7 @@ extern "C" int Activation(int nparam, void** params, int* ndims, int64_t** shape
   float* y = static_cast<float*>(params[2]);
   int64_t count = 1;
   for (int axis = 0; axis < ndims[0]; ++axis) count *= shapes[0][axis];
-  ForRanges((count + kLanes - 1) / kLanes, [&](int64_t first, int64_t last) {
+  ForRanges((count + kLanes - 1) / kLanes, count * kExp, [&](int64_t first, int64_t last) {
     for (int64_t i = first * kLanes; i < last * kLanes; i += kLanes) {
       if (i + kLanes <= count) {
         Store(y + i, Activated(Load(x + i), kind));

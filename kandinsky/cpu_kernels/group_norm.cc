@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "crew.h"
+#include "scratch.h"
 #include "statistics.h"
 #include "vectors.h"
 
@@ -68,7 +69,7 @@ extern "C" int GroupNorm(int nparam, void** params, int* ndims, int64_t** shapes
   const int64_t width = c / groups;
   const float epsilon = settings[1];
   const bool silu = settings[2] != 0.0f;
-  TheCrew().Share(b * groups, [&](int64_t group) {
+  ForTasks(b * groups, b * c * pixels * (silu ? kNorm + kExp : kNorm), [&](int64_t group) {
     const int64_t row = group / groups;
     const float* from = x + group * width * pixels;
     float mean, deviation;
@@ -105,8 +106,8 @@ extern "C" int SpatialNorm(int nparam, void** params, int*, int64_t** shapes, co
   if (groups < 1 || c % groups != 0) return 2;
   const int64_t width = c / groups;
   const bool silu = settings[2] != 0.0f;
-  TheCrew().Share(b * groups, [&](int64_t group) {
-    float* factors = Scratch<Use::kTask>(2 * w);
+  ForTasks(b * groups, b * c * h * w * (silu ? kNorm + kExp : kNorm), [&](int64_t group) {
+    float* factors = Scratch(Use::kTask, 2 * w);
     float* terms = factors + w;
     float mean, deviation;
     Statistics(x + group * width * h * w, width * h * w, settings[1], &mean, &deviation);

@@ -15,7 +15,7 @@ extern "C" int LayerNorm(int nparam, void** params, int* ndims, int64_t** shapes
   const int64_t c = shapes[1][0];
   int64_t rows = 1;
   for (int axis = 0; axis + 1 < ndims[0]; ++axis) rows *= shapes[0][axis];
-  ForRanges(rows, [&](int64_t first, int64_t last) {
+  ForRanges(rows, rows * c * kNorm, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
       const float* from = x + row * c;
       float* to = y + row * c;

@@ -5,6 +5,7 @@
 
 #include "crew.h"
 #include "product.h"
+#include "scratch.h"
 
 namespace {
 
@@ -46,8 +47,8 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
   for (int axis = 0; axis + 1 < ndims[0]; ++axis) rows *= shapes[0][axis];
   const int64_t groups = (rows + kRows - 1) / kRows;
   // Panels stay in a core's second cache for all rows; where there are few, threads take different rows of the same one.
-  const int64_t splits = std::min(groups, (4 * TheCrew().size() + panels - 1) / panels);
-  ForRanges(panels * splits, [&](int64_t first, int64_t last) {
+  const int64_t splits = std::min(groups, (4 * CrewSize() + panels - 1) / panels);
+  ForRanges(panels * splits, rows * outs * depth, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
       const int64_t panel = part / splits, split = part % splits;
       const int64_t begin = groups * split / splits, end = groups * (split + 1) / splits;
@@ -66,8 +67,8 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
 
 // Weights (out, in), out a multiple of 32, become panels (out / 32, in, 32) where they are. Called by ctypes.
 extern "C" void PackLinear(float* weights, int64_t outs, int64_t depth) {
-  ForRanges(outs / kColumns, [&](int64_t first, int64_t last) {
-    float* plain = Scratch<Use::kTask>(kColumns * depth);
+  ForRanges(outs / kColumns, outs * depth * kCopy, [&](int64_t first, int64_t last) {
+    float* plain = Scratch(Use::kTask, kColumns * depth);
     for (int64_t panel = first; panel < last; ++panel) {
       float* own = weights + panel * kColumns * depth;
       std::copy_n(own, kColumns * depth, plain);

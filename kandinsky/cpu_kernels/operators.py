@@ -13,7 +13,6 @@ from mindspore import Tensor, ops
 from kandinsky.cpu_kernels.library import Library
 from kandinsky.cpu_kernels.packing import Packer
 
-_LANES = 16
 # The activations that operators know, by the number they know them by.
 _KINDS: Mapping[str, int] = {"silu": 0, "swish": 0, "gelu": 1, "quick_gelu": 2}
 _FUSED = (None, "silu", "swish")
@@ -59,9 +58,9 @@ class Operators:
         """What `Kernels.layer_norm` gives."""
         return self._layer_norm, Tensor([epsilon], ms.float32)
 
-    def attention(self, heads: int, head_dim: int) -> tuple[Any, Tensor] | None:
-        """What `Kernels.attention` gives; None for heads whose width is no multiple of 16."""
-        return (self._attention, Tensor([heads], ms.float32)) if head_dim % _LANES == 0 else None
+    def attention(self, heads: int) -> tuple[Any, Tensor]:
+        """What `Kernels.attention` gives."""
+        return self._attention, Tensor([heads], ms.float32)
 
 
 def _norm_settings(groups: int, epsilon: float, activation: str | None) -> Tensor:

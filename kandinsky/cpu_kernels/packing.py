@@ -9,7 +9,7 @@ from mindspore import Tensor
 
 from kandinsky.cpu_kernels.library import Library
 
-_LANES = 16
+_FEW_CHANNELS = 16  # of which MindSpore's 1 × 1 convolutions are faster
 _OUT_CHANNELS = 12  # that a transformed convolution computes at once
 _OUT_FEATURES = 32  # of a linear layer's panel
 _MOST_WEIGHTS = 1_200_000  # c_in · c_out; transformed weights are four times as large as the plain ones
@@ -45,7 +45,7 @@ def is_same(weight: Tensor, stride: int, padding: tuple[int, int, int, int]) -> 
     """Whether a convolution of these weights, (c_out, c_in, k, k), has a fast path: one that keeps the size."""
     c_out, c_in, kernel, _ = weight.shape
     same = stride == 1 and kernel % 2 == 1 and padding == ((kernel - 1) // 2,) * 4
-    return same and weight.dtype == ms.float32 and min(c_in, c_out) >= _LANES
+    return same and weight.dtype == ms.float32 and (kernel > 1 or min(c_in, c_out) >= _FEW_CHANNELS)
 
 
 def packs(weight: Tensor) -> bool:

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "crew.h"
+#include "scratch.h"
 #include "vectors.h"
 
 // Twelve rows by two vectors fill the registers and read least from the second cache: 150 thousand million operations
@@ -107,7 +107,7 @@ template <typename Fill, typename Write>
 void MultiplyPanels(const float* weights, const Shares& all, const Share& share, const Fill& fill, const Write& write) {
   const int64_t panel_size = std::min(all.depth, kDepth) * kColumns, panels_size = share.blocks() * panel_size;
   const bool once = all.depth <= kDepth;
-  float* panels = Scratch<Use::kTask>(panels_size + (once ? 1 : share.blocks() * share.groups()) * kSums);
+  float* panels = Scratch(Use::kTask, panels_size + (once ? 1 : share.blocks() * share.groups()) * kSums);
   for (int64_t start = 0; start < all.depth; start += kDepth) {
     const int64_t depth = std::min(kDepth, all.depth - start);
     const auto columns = [&](int64_t block) { return std::min<int64_t>(kColumns, all.columns - block * kColumns); };

@@ -1,6 +1,7 @@
 // Sixteen floats at once, in the vector types that both GCC and Clang know.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <utility>
@@ -10,6 +11,13 @@ typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), aligned
 typedef int32_t Integers __attribute__((vector_size(kLanes * sizeof(int32_t)), aligned(4)));
 
 inline Vector Load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+
+// The first so many, and zeros.
+inline Vector LoadSome(const float* from, int64_t count) {
+  float some[kLanes] = {};
+  std::copy_n(from, count, some);
+  return Load(some);
+}
 
 inline void Store(float* to, Vector v) { *reinterpret_cast<Vector*>(to) = v; }
 

@@ -7,6 +7,7 @@
 
 #include "crew.h"
 #include "product.h"
+#include "scratch.h"
 
 namespace {
 
@@ -164,16 +165,16 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
   const int64_t c_in = shapes[0][1], c_out = shapes[2][0], h = shapes[0][2], w = shapes[0][3];
   const Map map{shapes[0][0], h, w, (h + kTile - 1) / kTile, (w + kTile - 1) / kTile};
   const int64_t all_groups = (c_out + kRows - 1) / kRows, blocks = (map.tiles() + kColumns - 1) / kColumns;
-  const int64_t crew = TheCrew().size();
+  const int64_t crew = CrewSize();
   // Where blocks cannot be shared evenly, threads take different channels of the same ones.
   const int64_t splits = blocks % crew == 0 || blocks >= 4 * crew ? 1 : std::min(all_groups, crew);
-  TheCrew().Share(blocks * splits, [&](int64_t task) {
+  ForTasks(blocks * splits, map.tiles() * kPoints * c_in * c_out, [&](int64_t task) {
     const int64_t tile = task / splits * kColumns, tiles = std::min<int64_t>(kColumns, map.tiles() - tile);
     const int64_t first = all_groups * (task % splits) / splits;
     const int64_t groups = all_groups * (task % splits + 1) / splits - first;
     // Of each point: v (c_in, 32), and m (groups * 12, 32). A power of two between points would crowd the first cache.
     const int64_t v_stride = c_in * kColumns + kColumns, m_stride = groups * kRows * kColumns + kColumns;
-    float* v = Scratch<Use::kTask>(kPoints * (v_stride + m_stride));
+    float* v = Scratch(Use::kTask, kPoints * (v_stride + m_stride));
     float* m = v + kPoints * v_stride;
     for (int64_t channel = 0; channel < c_in; ++channel)
       for (int64_t start = 0; start < tiles; start += kLanes)
@@ -222,7 +223,7 @@ void TransformWeight(const float* weight, double* u) {
 // one together would both fill it.
 void TouchPages(float* memory, int64_t size) {
   constexpr int64_t kPage = (2 << 20) / sizeof(float);
-  ForRanges((size + kPage - 1) / kPage, [&](int64_t first, int64_t last) {
+  ForRanges((size + kPage - 1) / kPage, size * kCopy, [&](int64_t first, int64_t last) {
     for (int64_t page = first; page < last; ++page) memory[page * kPage] = 0.0f;
   });
 }
@@ -234,7 +235,7 @@ void TouchPages(float* memory, int64_t size) {
 extern "C" void PackConvolution(const float* weights, float* packed, int64_t c_out, int64_t c_in) {
   const int64_t groups = (c_out + kRows - 1) / kRows;
   TouchPages(packed, kPoints * groups * c_in * kRows);
-  ForRanges(groups * c_in, [&](int64_t first, int64_t last) {
+  ForRanges(groups * c_in, groups * kRows * c_in * kPoints * kCopy, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t group = i / c_in, in = i % c_in;
       for (int64_t row = 0; row < kRows; ++row) {

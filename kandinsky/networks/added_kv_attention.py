@@ -50,7 +50,7 @@ class AddedKvAttention(nn.Cell):
         self.to_out = cells([Linear(inner, shape.channels, kernels)])
         self.channels = shape.channels
         self.only_text = shape.only_text
-        self.attend, self.settings = kernels.attention(heads, shape.head_dim)
+        self.attend, self.settings = kernels.attention(heads)
 
     def text_key_value(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the text: (b, tokens, text_channels) → twice (b, tokens, heads·head_dim)."""

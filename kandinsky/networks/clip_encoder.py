@@ -29,7 +29,7 @@ class ClipAttention(nn.Cell):
         self.k_proj = Linear(shape.width, shape.width, kernels)
         self.v_proj = Linear(shape.width, shape.width, kernels)
         self.out_proj = ResidualLinear(shape.width, shape.width, kernels)
-        self.attend, self.settings = kernels.attention(shape.heads, shape.width // shape.heads)
+        self.attend, self.settings = kernels.attention(shape.heads)
 
     def construct(self, x: Tensor, bias: Tensor | None, residual: Tensor) -> Tensor:
         query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)

@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from kandinsky.cpu_kernels import is_same, packs, packs_linear
+from kandinsky.cpu_kernels.packing import is_same, packs, packs_linear
 from kandinsky.memory import at_a_line
 from kandinsky.ops import Kernels
 from kandinsky.parameters import assign, holding, parameter

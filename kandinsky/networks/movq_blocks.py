@@ -84,7 +84,7 @@ class MovqAttention(nn.Cell):
         self.to_v = Linear(channels, channels, kernels)
         self.to_out = cells([Linear(channels, channels, kernels)])
         self.channels = channels
-        self.attend, self.settings = kernels.attention(1, channels)
+        self.attend, self.settings = kernels.attention(1)
 
     def construct(self, x: Tensor, latents: Tensor | None) -> Tensor:
         normed = x

@@ -72,7 +72,7 @@ class PriorAttention(nn.Cell):
         self.to_k = Linear(width, width, kernels)
         self.to_v = Linear(width, width, kernels)
         self.to_out = cells([ResidualLinear(width, width, kernels)])
-        self.attend, self.settings = kernels.attention(heads, width // heads)
+        self.attend, self.settings = kernels.attention(heads)
 
     def construct(self, x: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
         return self.to_out[0](self.attend(self.to_q(x), self.to_k(x), self.to_v(x), self.settings, bias), residual)

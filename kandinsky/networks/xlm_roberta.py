@@ -100,7 +100,7 @@ class SelfAttention(nn.Cell):
         self.key = Linear(config.hidden_size, config.hidden_size, kernels)
         self.value = Linear(config.hidden_size, config.hidden_size, kernels)
         heads = config.num_attention_heads
-        self.attend, self.settings = kernels.attention(heads, config.hidden_size // heads)
+        self.attend, self.settings = kernels.attention(heads)
 
     def construct(self, x: Tensor, bias: Tensor) -> Tensor:
         return self.attend(self.query(x), self.key(x), self.value(x), self.settings, bias)

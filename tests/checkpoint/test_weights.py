@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from kandinsky.checkpoint import Component, load_weights
 from kandinsky.checkpoint.tensor_file import TensorFile
 from kandinsky.checkpoint.tensor_reading import read_tensors
-from kandinsky.cpu_kernels import widener
+from kandinsky.cpu_kernels.library import widener
 from kandinsky.errors import CorruptFileError, MissingFileError, NonFiniteWeightsError, TensorMismatchError
 from kandinsky.parameters import skeleton
 from kandinsky.widening import widen

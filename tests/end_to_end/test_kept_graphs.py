@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from imagegen.v1.gateway_pb2 import Img2ImgRequest
 from imagegen.v1.gateway_pb2_grpc import ImageServiceStub
-from kandinsky.cpu_kernels import Library
+from kandinsky.cpu_kernels.library import Library
 
 MOVQ = "movq/diffusion_pytorch_model.safetensors"
 # Of one size and the CPU's batches.

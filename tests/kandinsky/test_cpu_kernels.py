@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from kandinsky.cpu_kernels import Library
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.memory import aligned
 from kandinsky.networks.layers import Conv2d, GroupNorm, Linear, ResidualConv2d, ResidualLinear, ScaledGroupNorm
 from kandinsky.ops import MASKED, Kernels, use_device, with_fast_paths
@@ -45,14 +45,14 @@ class Attend(nn.Cell):
         self.heads, self.kernels = heads, kernels
 
     def construct(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        attend, settings = self.kernels.attention(self.heads, query.shape[2] // self.heads)
+        attend, settings = self.kernels.attention(self.heads)
         return attend(query, key, value, settings) if bias is None else attend(query, key, value, settings, bias)
 
 
 @pytest.mark.parametrize("chance", range(12))
 def test_a_packed_convolution_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
-    c_in, c_out = (int(channels) for channels in rng.integers(16, 70, 2))
+    c_in, c_out = (int(channels) for channels in rng.integers(1, 20 if chance % 3 == 0 else 70, 2))
     b, h, w = int(rng.integers(1, 4)), int(rng.integers(12, 40)), int(rng.integers(12, 40))
     residuals = (tensor(rng, b, c_out, h, w),) if chance % 2 else ()
     kind = ResidualConv2d if residuals else Conv2d
@@ -101,7 +101,7 @@ def test_a_packed_convolution_of_many_channels_or_a_thin_map_is_the_plain_one(
 @pytest.mark.parametrize("chance", range(12))
 def test_a_direct_convolution_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
-    c_in, c_out = (int(channels) for channels in rng.integers(16, 70, 2))
+    c_in, c_out = (int(channels) for channels in rng.integers(1, 70, 2))
     b, h, w = int(rng.integers(1, 4)), int(rng.integers(1, 12)), int(rng.integers(1, 12))
     kernel = int(rng.choice([1, 3, 5]))
     if chance % 3 == 0:
@@ -262,10 +262,11 @@ def test_the_fused_norm_is_the_plain_one(chance: int, plain: Kernels, fast: Kern
     check("norm", results[1], results[0], relative=NORM, absolute=1e-5 if width * x.shape[2] * x.shape[3] == 1 else 0.0)
 
 
-@pytest.mark.parametrize("chance", range(15))
+@pytest.mark.parametrize("chance", range(20))
 def test_blocked_attention_is_the_plain_one(chance: int, plain: Kernels, fast: Kernels) -> None:
     rng = np.random.default_rng(chance)
-    heads, head_dim = int(rng.integers(1, 5)), 16 * int(rng.integers(1, 6))
+    # Whole vectors, and less and more than whole ones.
+    heads, head_dim = int(rng.integers(1, 5)), int(rng.choice([16, 32, 80]) if chance % 2 else rng.integers(1, 90))
     b, n, m = int(rng.integers(1, 3)), int(rng.integers(1, 200)), int(rng.integers(1, 200))
     query, key, value = (tensor(rng, b, tokens, heads * head_dim) * 3 for tokens in (n, m, m))
     shape = (None, (b, 1, 1, m), (1, 1, n, m), (b, 1, n, m), (b, heads, n, m))[chance % 5]
@@ -285,20 +286,16 @@ def test_attention_of_one_wide_head_is_the_plain_one(
 
 
 def test_what_the_operators_do_not_cover_takes_the_plain_path(plain: Kernels, fast: Kernels) -> None:
-    rng = np.random.default_rng(0)
-    query, key, value = (tensor(rng, 1, tokens, 48) for tokens in (3, 5, 5))
-    arguments = (query, key, value, None)  # heads of 24
-    np.testing.assert_array_equal(Attend(fast, 2)(*arguments).asnumpy(), Attend(plain, 2)(*arguments).asnumpy())
     assert fast.of_dtype("float16") is plain
     assert fast.of_dtype("float32") is fast
     assert fast.activation("relu") == plain.activation("relu")
-    for channels, options in (
-        (32, {"stride": 2, "padding": (1, 1, 1, 1)}),
-        (32, {"padding": (0, 2, 0, 2)}),
-        (32, {"bias": False}),
-        (8, {}),
+    for channels, kernel, options in (
+        (32, 3, {"stride": 2, "padding": (1, 1, 1, 1)}),
+        (32, 3, {"padding": (0, 2, 0, 2)}),
+        (32, 3, {"bias": False}),
+        (8, 1, {}),
     ):
-        other = Conv2d(32, channels, 3, fast, **options)
+        other = Conv2d(32, channels, kernel, fast, **options)
         other.pack()
         assert other.convolve is plain.conv2d
     half = Conv2d(32, 32, 3, fast)
@@ -313,7 +310,7 @@ def test_sizes_that_do_not_fall_into_equal_parts_are_no_result(fast: Kernels) ->
     tokens = tensor(rng, 1, 3, 33)
     normalise, four_groups = fast.group_norm(4, 1e-5, None)
     modulate, five_groups = fast.spatial_norm(5, 1e-5, None)
-    attend, two_heads = fast.attention(2, 16)
+    attend, two_heads = fast.attention(2)
     for action in (
         lambda: normalise(x, ones, ones, four_groups),
         lambda: modulate(x, ones, ones, x, x, four_groups),

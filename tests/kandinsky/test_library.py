@@ -5,12 +5,15 @@ import os
 import pwd
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from stand_in_compilers import StandInCompilers
 
-from kandinsky.cpu_kernels import Library, build_library, compilers
+from kandinsky.cpu_kernels import compilers
+from kandinsky.cpu_kernels.build import build_ahead, build_library
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.ops import Kernels, use_device, with_fast_paths
 
 INCLUDED = "In file included from product.h:8:\\nvectors.h:9:9: error: no shuffle was declared\\nvectors.h:9: note: so"
@@ -32,6 +35,35 @@ def test_a_library_is_built_once(library: Library, stand_in_compilers: StandInCo
     assert second is not None
     assert kept(tmp_path) == [first.path] == [second.path]
     assert stand_in_compilers.built == ["c++"]
+
+
+def test_who_asks_while_another_builds_waits_and_builds_nothing(
+    library: Library, stand_in_compilers: StandInCompilers, tmp_path: Path
+) -> None:
+    # A compiler takes as long as the test wants it to: it reads a pipe, which ends when the test closes it.
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waits = f'[ "${{target%.so}}" = "$target" ] || read line <{gate} || :'
+    stand_in_compilers.add("c++", f'/bin/cp {library.path} "$target"; {waits}')
+    with ThreadPoolExecutor() as threads:
+        ahead = threads.submit(build_ahead)
+        with gate.open("w"):  # once it links
+            both = [threads.submit(build_library) for _ in range(2)]
+            assert wait(both, timeout=0.2).done == set()
+        found = [asked.result() for asked in both]
+        ahead.result()
+    assert [built.path for built in found if built is not None] == kept(tmp_path) * 2
+    assert stand_in_compilers.built == ["c++"]
+
+
+def test_what_cannot_be_built_ahead_is_told_once(
+    stand_in_compilers: StandInCompilers, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand_in_compilers.add("c++", "exit 1")
+    build_ahead()
+    assert caplog.messages == []
+    assert build_library() is None
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("left", [0.0, 0.4, 0.9, 1.0])
@@ -147,7 +179,7 @@ def test_a_source_that_does_not_compile_is_told(
 def test_the_operators_share_the_threads_they_are_told_or_all_cores(told: str, library: Library) -> None:
     # In a process of its own, for MindSpore sets the variable when it is imported, and the crew is made once.
     program = """
-from kandinsky.cpu_kernels import build_library
+from kandinsky.cpu_kernels.build import build_library
 from kandinsky.ops import use_device, with_fast_paths
 
 with_fast_paths(use_device("CPU"))

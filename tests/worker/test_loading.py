@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from stand_in_compilers import StandInCompilers
 
-from kandinsky.cpu_kernels import Library
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.loading import Runtime
 from kandinsky.ops import kernels_for
 from kandinsky.prior_model import PRIOR_COMPONENTS, PriorModel, load_prior
 from tests.kandinsky.models import REFERENCE
 from worker.config import WorkerConfig
-from worker.loading import load_model
+from worker.loading import build_operators_ahead, load_model
 
 TOKENS = "text_model.embeddings.token_embedding.weight"
 
@@ -46,8 +47,21 @@ def test_a_worker_looks_for_a_compiler_once_or_without_fast_paths_never(
     stand_in_compilers.add_copier("c++", library.path)
     config = WorkerConfig(model=str(halves), fast_paths=fast_paths)
     model = load_model(config, PRIOR_COMPONENTS, load_prior).model
-    assert stand_in_compilers.calls == (["c++ --version", "c++ -std=c++17"] if fast_paths else [])
+    assert stand_in_compilers.built == (["c++"] if fast_paths else [])
+    assert len([call for call in stand_in_compilers.calls if call.endswith("--version")]) == fast_paths
     check_tokens(model, halves)
+
+
+@pytest.mark.parametrize("fast_paths", [True, False])
+def test_a_worker_builds_the_operators_ahead_or_without_fast_paths_never(
+    fast_paths: bool, library: Library, stand_in_compilers: StandInCompilers
+) -> None:
+    stand_in_compilers.add_copier("c++", library.path)
+    build_operators_ahead(WorkerConfig(model="", fast_paths=fast_paths))
+    for thread in threading.enumerate():
+        if thread.name == "operators":
+            thread.join()
+    assert stand_in_compilers.built == (["c++"] if fast_paths else [])
 
 
 @pytest.fixture
