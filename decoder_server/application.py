@@ -38,7 +38,7 @@ def build(config: DecoderConfig) -> Application:
         startup = StartUp()
         load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
         loaded = await device.run(load)
-        startup.loaded()
+        startup.loaded(loaded.operators_seconds)
         projection = await device.run(fit_preview, loaded.model)
         shapes, sizes = _shapes(config, loaded.model), config.step_sizes
         actions = DecoderActions(loaded.model, config.text_cache_bytes)

@@ -34,7 +34,7 @@ def build(config: PriorConfig) -> Application:
     async def start() -> None:
         startup = StartUp()
         loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior))
-        startup.loaded()
+        startup.loaded(loaded.operators_seconds)
         sizes = config.step_sizes
         actions = PriorActions(loaded.model, sizes, config.text_cache_bytes)
         engine: PriorEngine = Engine(

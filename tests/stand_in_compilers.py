@@ -4,10 +4,10 @@ import shlex
 from pathlib import Path
 
 _SCRIPT = """#!/bin/sh
-echo "$0 $1" >>{notes}
-if [ "$1" = --version ]; then echo {version}; exit; fi
+if [ "$1" = --version ]; then echo "$0 $1" >>{notes}; echo {version}; exit; fi
 while [ "$1" != -o ]; do shift; done
 target=$2
+echo "$0 $target" >>{notes}
 {commands}
 """
 
@@ -43,12 +43,13 @@ class StandInCompilers:
 
     @property
     def calls(self) -> list[str]:
-        """Each call so far: who, and the first argument."""
+        """Each call so far: who, and what is to be made, or --version."""
         if not self._notes.exists():
             return []
         return [line.removeprefix(f"{self.folder}/") for line in self._notes.read_text().splitlines()]
 
     @property
     def built(self) -> list[str]:
-        """Who was asked to compile, in this order."""
-        return [call.partition(" ")[0] for call in self.calls if not call.endswith(" --version")]
+        """Who was asked for a library, in this order: each time objects are made in a folder of their own."""
+        objects = (call.rpartition("/")[0] for call in self.calls if call.endswith(".o"))
+        return [call.partition(" ")[0] for call in dict.fromkeys(objects)]

@@ -1,6 +1,7 @@
 """From a worker's flags to a loaded model, with every failure told in one line."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,13 +46,13 @@ class LoadedModel(Generic[Model]):
     Attributes:
         model: from the model library.
         info: id, digests, dtype, device.
-        seconds: how long locating, loading and hashing took.
+        operators_seconds: how long the CPU's own operators were waited for.
         graph_cache: where its compiled graphs are kept; to be closed when it is warm.
     """
 
     model: Model
     info: ModelInfo
-    seconds: float
+    operators_seconds: float
     graph_cache: "GraphCache"
 
 
@@ -72,10 +73,11 @@ def load_model(
     from kandinsky.errors import KandinskyError
     from kandinsky.loading import Runtime
 
-    started = time.perf_counter()
     try:
         root = locate(config.model, components, config.variant)
+        located = time.perf_counter()
         runtime = Runtime(_kernels(config), config.dtype, variant=config.variant)
+        operators_seconds = time.perf_counter() - located
         model = load(root, runtime)
         info = _model_info(config, root, model)
         _open_graph_cache(config, runtime, info)
@@ -83,7 +85,7 @@ def load_model(
         raise StartupError(str(error)) from error
     except MemoryError as error:
         raise StartupError(f"not enough memory to load {config.model}; use a larger machine") from error
-    return LoadedModel(model, info, time.perf_counter() - started, runtime.graph_cache)
+    return LoadedModel(model, info, operators_seconds, runtime.graph_cache)
 
 
 def _kernels(config: WorkerConfig) -> "Kernels":
@@ -113,6 +115,15 @@ def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo)
     )
     with suppress(OSError, RuntimeError):  # no home, or nothing to be written there: each start compiles
         runtime.graph_cache.open(user_cache_folder(), key)
+
+
+def build_operators_ahead(config: WorkerConfig) -> None:
+    """Let the other cores build the CPU's operators, where they are not there yet, while this one imports MindSpore."""
+    if config.device != "CPU" or not config.fast_paths:
+        return
+    from kandinsky.cpu_kernels.build import build_ahead
+
+    threading.Thread(target=build_ahead, name="operators").start()
 
 
 def check_installed() -> None:

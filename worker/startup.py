@@ -14,9 +14,15 @@ class StartUp:
     def __init__(self) -> None:
         self._import_seconds = _process_seconds()
         self._read_until_seconds = self._import_seconds
+        self._operators_seconds = 0.0
 
-    def loaded(self) -> None:
-        """The model is read: files, weights, their layout, their digests."""
+    def loaded(self, operators_seconds: float) -> None:
+        """The model is read: files, weights, their layout, their digests.
+
+        Args:
+            operators_seconds: what of the time since the imports went into waiting for the CPU's own operators.
+        """
+        self._operators_seconds = operators_seconds
         self._read_until_seconds = _process_seconds()
 
     def ready(self, compile_seconds: float, first_run_seconds: float, graphs: int, graphs_found: int) -> None:
@@ -34,7 +40,8 @@ class StartUp:
             extra={
                 "seconds": seconds,
                 "import_seconds": self._import_seconds,
-                "read_seconds": self._read_until_seconds - self._import_seconds,
+                "operators_seconds": self._operators_seconds,
+                "read_seconds": self._read_until_seconds - self._import_seconds - self._operators_seconds,
                 "compile_seconds": compile_seconds,
                 "first_run_seconds": first_run_seconds,
                 "graphs": graphs,

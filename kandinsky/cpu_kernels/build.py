@@ -1,10 +1,13 @@
 """The operators of this folder's C++ files, compiled once a machine and kept in the user's cache."""
 
+import fcntl
 import logging
+import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kandinsky.cpu_kernels.compilers import NAMES, Compiler, find_compilers
@@ -21,16 +24,45 @@ class _NotBuiltError(Exception):
 def build_library() -> Library | None:
     """The operators, loaded: from the user's cache, or built there now. None, with a warning, where that fails.
 
-    What is kept but does not load is built once more. Several processes may build at once: each renames a finished
-    file into place.
+    What is kept but does not load is built once more.
     """
     try:
-        places = _places()
-        kept = _kept(places.values())
-        return _built(places) if kept is None else kept
+        return _library()
     except _NotBuiltError as error:
         _log.warning("the CPU's fast paths are off, and the plain operators serve: %s", error)
         return None
+
+
+def build_ahead() -> None:
+    """Build what `build_library` will load, where it is not there yet. It is also the one to tell why it cannot be."""
+    with suppress(_NotBuiltError):
+        _library()
+
+
+def _library() -> Library:
+    places = _places()
+    if (kept := _kept(places.values())) is not None:
+        return kept
+    folder = next(iter(places.values())).parent
+    with _turn(folder):
+        # Whoever had the turn before has built it, mostly.
+        kept = _kept(places.values())
+        return _built(places) if kept is None else kept
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """One builder at a time, of this process's threads and of all processes, so that none does what another does.
+
+    Where the system cannot lock a folder several may build, each of which renames a finished file into place.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _places() -> Mapping[Compiler, Path]:
@@ -72,8 +104,11 @@ def _built(places: Mapping[Compiler, Path]) -> Library:
 
 
 def _build(compiler: Compiler, library: Path) -> None:
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         built = Path(folder) / library.name
         compiler.compile(built)
         seal(built)
         built.rename(library)
+    seconds = round(time.perf_counter() - began, 3)
+    _log.info("built the CPU's operators", extra={"path": str(library), "seconds": seconds})

@@ -4,6 +4,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,6 @@ _FLAGS = (
     "-fno-trapping-math",
     "-ffp-contract=fast",
     "-pthread",
-    "-shared",
     "-fPIC",
 )
 _BUILD_SECONDS = 120
@@ -38,12 +39,19 @@ class Compiler:
     version: str
 
     def compile(self, target: Path) -> None:
-        """Build the operators.
+        """Build the operators, on all cores.
 
         Raises:
             SubprocessError, OSError: it cannot; in one line.
         """
-        _run([self.path, *_FLAGS, *map(str, sorted(_FOLDER.glob("*.cc"))), "-o", str(target)])
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            objects = {Path(folder) / f"{source.stem}.o": source for source in sorted(_FOLDER.glob("*.cc"))}
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as cores:
+                list(cores.map(self._compile_file, objects.values(), objects))
+            _run([self.path, *_FLAGS, "-shared", *map(str, objects), "-o", str(target)])
+
+    def _compile_file(self, source: Path, target: Path) -> None:
+        _run([self.path, *_FLAGS, "-c", str(source), "-o", str(target)])
 
     def key(self) -> str:
         """What its library may be kept under: that of other sources, flags, processors or compilers has another."""
