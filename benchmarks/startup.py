@@ -5,9 +5,11 @@ what the clock here shows beyond them is the interpreter's start. Reading is fil
 and their digests; compiling is MindSpore's; each compiled graph's first run is told beside it; warm-up is the rest
 until ready.
 
-Each round has two starts: a first one, which compiles all graphs, and one that finds them kept. Both are compared with
-what reading and compiling up to each graph's first result took in the first; the strict ratio leaves the first runs
-out. Beside them stands what importing MindSpore alone takes, in a process of its own.
+Each round has three starts: the first on a new machine, with an empty cache, which builds the CPU's operators and
+compiles all graphs; the first of a model where the operators are built; and one that finds everything kept. The first
+two are compared with what building, reading and compiling up to each graph's first result took in themselves, and the
+last with what it took in the second; strict ratios leave the first runs out. Beside them stands what importing
+MindSpore alone takes, in a process of its own.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from benchmarks.record import record
 from benchmarks.server_process import ServerProcess
 
 _ROOT = Path(__file__).resolve().parent.parent
-_PHASES = ("import", "read", "compile", "first_run", "warm_up")
+_PHASES = ("import", "operators", "read", "compile", "first_run", "warm_up")
 _MIB = 2**20
 # As the servers import it: without the garbage collector, see serving/bootstrap.py.
 _PROGRAM = "import gc, time; gc.disable(); t = time.perf_counter(); import mindspore; print(time.perf_counter() - t)"
@@ -44,6 +46,7 @@ class _Start:
         seconds: from the process's start to its line that it is ready.
         cpu_seconds: processor time of all its threads.
         phases: seconds, as logged.
+        build_seconds: what building the operators took, most of it beside the imports; 0 where they were there.
         mindspore_seconds: what importing MindSpore alone takes, measured by itself before this start.
         graphs: how many it has.
         graphs_found: how many of them it did not compile.
@@ -53,6 +56,7 @@ class _Start:
     seconds: float
     cpu_seconds: float
     phases: dict[str, float]
+    build_seconds: float
     mindspore_seconds: float
     graphs: int
     graphs_found: int
@@ -60,19 +64,20 @@ class _Start:
 
     @property
     def read_and_compile_seconds(self) -> float:
-        """Where nothing is found: reading and compiling, up to each graph's first result."""
+        """Where nothing is found: building, reading and compiling, up to each graph's first result."""
         return self.strictly_seconds + self.phases["first_run"]
 
     @property
     def strictly_seconds(self) -> float:
         """The same, where first runs count as neither."""
-        return self.phases["read"] + self.phases["compile"]
+        return self.build_seconds + self.phases["read"] + self.phases["compile"]
 
 
 @dataclass(frozen=True)
 class _Round:
-    """A start that compiles, and one that finds what was compiled."""
+    """A start on a new machine, one of a new model, and one that finds what was compiled."""
 
+    new: _Start
     first: _Start
     again: _Start
 
@@ -82,9 +87,11 @@ def main() -> None:
     arguments = _arguments()
     models = Path(arguments.models)
     rounds = {tier: _rounds(tier, models / tier, arguments.rounds) for tier in ("decoder", "prior")}
-    print(f"{'server':14}" + "".join(f"{name:>10}" for name in ("seconds", "cpu", *_PHASES, "mindspore", "MiB")))
+    columns = ("seconds", "cpu", *_PHASES, "build", "mindspore", "MiB")
+    print(f"{'server':20}" + "".join(f"{name:>10}" for name in columns))
     for tier, found in rounds.items():
         for each in found:
+            _print_start(f"{tier}, new machine", each.new)
             _print_start(f"{tier}, first", each.first)
             _print_start(f"{tier}, again", each.again)
     for tier in rounds:
@@ -95,16 +102,20 @@ def main() -> None:
 
 
 def _print_start(name: str, start: _Start) -> None:
-    seconds = (start.seconds, start.cpu_seconds, *start.phases.values(), start.mindspore_seconds)
-    print(f"{name:14}" + "".join(f"{each:10.2f}" for each in seconds) + f"{start.peak_bytes / _MIB:10.0f}")
+    seconds = (start.seconds, start.cpu_seconds, *start.phases.values(), start.build_seconds, start.mindspore_seconds)
+    print(f"{name:20}" + "".join(f"{each:10.2f}" for each in seconds) + f"{start.peak_bytes / _MIB:10.0f}")
 
 
 def _rounds(tier: str, model: Path, count: int) -> list[_Round]:
-    def start(keep_graphs: bool) -> _Start:
-        return asyncio.run(_started(tier, model, keep_graphs))
+    def start(keep_graphs: bool = True, cache: str | None = None) -> _Start:
+        return asyncio.run(_started(tier, model, keep_graphs, cache))
 
-    start(keep_graphs=True)
-    rounds = [_Round(first=start(keep_graphs=False), again=start(keep_graphs=True)) for _ in range(count)]
+    def new() -> _Start:
+        with tempfile.TemporaryDirectory() as cache:
+            return start(cache=cache)
+
+    start()
+    rounds = [_Round(new=new(), first=start(keep_graphs=False), again=start()) for _ in range(count)]
     if not all(each.again.graphs_found == each.again.graphs for each in rounds):
         raise SystemExit("graphs are not kept on this machine; see that there is a cache folder that can be written to")
     return rounds
@@ -114,12 +125,12 @@ def _mindspore_seconds() -> float:
     return float(subprocess.run(_IMPORT, capture_output=True, text=True, check=True).stdout)
 
 
-async def _started(tier: str, model: Path, keep_graphs: bool) -> _Start:
+async def _started(tier: str, model: Path, keep_graphs: bool, cache: str | None) -> _Start:
     mindspore_seconds = _mindspore_seconds()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         # All cores, as a user's has who sets nothing; other benchmarks start several at once.
-        environment = {"OMP_NUM_THREADS": str(os.cpu_count())}
+        environment = {"OMP_NUM_THREADS": str(os.cpu_count())} | ({} if cache is None else {"XDG_CACHE_HOME": cache})
         keep = "--keep-graphs" if keep_graphs else "--no-keep-graphs"
         server = ServerProcess([f"{tier}_server", "--model", str(model), keep], environment, log)
         began = time.perf_counter()
@@ -129,16 +140,12 @@ async def _started(tier: str, model: Path, keep_graphs: bool) -> _Start:
             peak_bytes = _peak_bytes(server.process.pid)
         finally:
             await server.end()
-        told = _told(log)
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    told = next(line for line in lines if line["logger"] == "worker.startup")
+    build_seconds = sum(line["seconds"] for line in lines if line["logger"] == "kandinsky.cpu_kernels")
     phases = {phase: told[f"{phase}_seconds"] for phase in _PHASES}
     graphs, found = int(told["graphs"]), int(told["graphs_found"])
-    return _Start(seconds, cpu_seconds, phases, mindspore_seconds, graphs, found, peak_bytes)
-
-
-def _told(log: Path) -> dict[str, float]:
-    """What the server logged of its start."""
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    return next(line for line in lines if line["logger"] == "worker.startup")
+    return _Start(seconds, cpu_seconds, phases, build_seconds, mindspore_seconds, graphs, found, peak_bytes)
 
 
 def _peak_bytes(pid: int) -> int:
@@ -162,11 +169,13 @@ def _weights(model: Path) -> tuple[int, int]:
 
 def _result(rounds: dict[str, list[_Round]]) -> str:
     figures: dict[str, Callable[[_Round], float]] = {
+        "new_vs_read_and_compile": lambda each: each.new.seconds / each.new.read_and_compile_seconds,
         "vs_read_and_compile": lambda each: each.again.seconds / each.first.read_and_compile_seconds,
         "strict": lambda each: each.again.seconds / each.first.strictly_seconds,
         "first_vs_read_and_compile": lambda each: each.first.seconds / each.first.read_and_compile_seconds,
         "first_strict": lambda each: each.first.seconds / each.first.strictly_seconds,
         "seconds": lambda each: each.again.seconds,
+        "new_seconds": lambda each: each.new.seconds,
         "first_seconds": lambda each: each.first.seconds,
     }
     medians = {
