@@ -174,7 +174,7 @@ class Head {
     for (int64_t start = 0; start < call_.m; start += kKeys) {
       const int64_t keys = std::min<int64_t>(kKeys, call_.m - start);
       for (int64_t column = 0; column < keys; column += kColumns)
-        Product<kVectors>(Rows(queries_, wide_), 1, packed_ + (start + column) * wide_, call_.d, logits + column, kKeys,
+        Product<kVectors>({queries_, wide_, 1}, packed_ + (start + column) * wide_, call_.d, logits + column, kKeys,
                           false);
       AddBias(first, start, keys, logits);
       softmax.Add(logits, keys, values_ + start * values_stride_, values_stride_);

@@ -93,7 +93,7 @@ extern "C" int DirectConvolution(int nparam, void** params, int*, int64_t** shap
   }
   const int64_t area = window.h * window.w, all = b * area, depth = window.depth();
   const Shares shares(c_out, depth, all, CrewSize());
-  ForTasks(shares.tasks(), all * c_out * depth, [&](int64_t task) {
+  ForTasks(shares.tasks(), shares.work(), [&](int64_t task) {
     MultiplyPanels(
         weights, shares, Share(shares, task),
         [&](int64_t pixel, int64_t count, int64_t start, int64_t run, float* panel) {

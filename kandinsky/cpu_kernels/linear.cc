@@ -23,9 +23,12 @@ void MultiplyTile(const float* x, const float* panel, const float* bias, const f
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t i = 0; i < kColumns; ++i)
       sums[row * stride + i] = residual == nullptr ? bias[i] : bias[i] + residual[row * outs + i];
-  for (int64_t start = 0; start < depth; start += kPartial)
-    Product<kVectors, kPace>(Rows(x + start, depth, rows), 1, panel + start * kColumns,
-                             std::min(kPartial, depth - start), sums, stride, true, ahead + start / kPace * kLine);
+  Room room;
+  for (int64_t start = 0; start < depth; start += kPartial) {
+    const int64_t count = std::min(kPartial, depth - start);
+    Product<kVectors, kPace>(RowsOf(x + start, depth, rows, count, &room), panel + start * kColumns, count, sums,
+                             stride, true, ahead + start / kPace * kLine);
+  }
   if (rows < kRows)
     for (int64_t row = 0; row < rows; ++row) std::copy_n(tile + row * kColumns, kColumns, y + row * outs);
 }
@@ -48,7 +51,7 @@ extern "C" int Linear(int nparam, void** params, int* ndims, int64_t** shapes, c
   const int64_t groups = (rows + kRows - 1) / kRows;
   // Panels stay in a core's second cache for all rows; where there are few, threads take different rows of the same one.
   const int64_t splits = std::min(groups, (4 * CrewSize() + panels - 1) / panels);
-  ForRanges(panels * splits, rows * outs * depth, [&](int64_t first, int64_t last) {
+  ForRanges(panels * splits, groups * kRows * outs * depth, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
       const int64_t panel = part / splits, split = part % splits;
       const int64_t begin = groups * split / splits, end = groups * (split + 1) / splits;

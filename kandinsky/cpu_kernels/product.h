@@ -14,23 +14,22 @@ constexpr int kColumns = 32;  // outputs, pixels, tiles, or keys
 constexpr int kVectors = kColumns / kLanes;
 constexpr int kLine = 16;     // floats of a line of the caches
 
-// Rows of a matrix, any of them repeated.
+// Twelve rows of a matrix.
 struct Rows {
-  const float* at[kRows];
-
-  // Rows of a stride, the last of them again where there are fewer.
-  Rows(const float* first, int64_t stride, int64_t count = kRows) {
-    for (int64_t row = 0; row < kRows; ++row) at[row] = first + std::min(row, count - 1) * stride;
-  }
+  const float* first;
+  int64_t row_stride, column_stride;
 };
 
 // out (12, 32, rows out_stride apart) = a (12, depth) times b (depth, 32), of whose columns only so many vectors count.
-// a's columns are column_stride apart. With add, the product is added to what out holds. Meanwhile memory from `ahead`
-// on is fetched into the second cache, a line for every `pace` columns of a: the processor's own guesses come too late.
+// With add, the product is added to what out holds. Meanwhile memory from `ahead` on is fetched into the second cache, a
+// line for every `pace` columns of a: the processor's own guesses come too late.
 template <int vectors, int pace = 0>
-void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth, float* out, int64_t out_stride,
-             bool add, const float* ahead = nullptr) {
+void Product(const Rows& a, const float* b, int64_t depth, float* out, int64_t out_stride, bool add,
+             const float* ahead = nullptr) {
   Vector sums[kRows][vectors] = {};
+  // Three addresses and not twelve: for want of registers the compiler would keep a vector of b in memory.
+  const int64_t stride = a.row_stride;
+  const float *upper = a.first, *middle = upper + 4 * stride, *lower = middle + 4 * stride;
   for (int64_t k = 0; k < depth; ++k) {
     if constexpr (pace > 0)
       if (k % pace == 0) __builtin_prefetch(ahead + k / pace * kLine, 0, 2);
@@ -39,10 +38,13 @@ void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth
     for (int v = 0; v < vectors; ++v) columns[v] = Load(b + k * kColumns + v * kLanes);
 #pragma GCC unroll 12
     for (int row = 0; row < kRows; ++row) {
-      const float factor = a.at[row][k * column_stride];
+      const float factor = (row < 4 ? upper : row < 8 ? middle : lower)[row % 4 * stride];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sums[row][v] += factor * columns[v];
     }
+    upper += a.column_stride;
+    middle += a.column_stride;
+    lower += a.column_stride;
   }
 #pragma GCC unroll 12
   for (int row = 0; row < kRows; ++row)
@@ -55,16 +57,33 @@ void Product(const Rows& a, int64_t column_stride, const float* b, int64_t depth
 
 // Product into rows of 32, with as many vectors as so many columns take.
 template <int pace = 0>
-void Multiply(const Rows& a, int64_t column_stride, const float* b, int64_t depth, int64_t columns, float* out, bool add,
+void Multiply(const Rows& a, const float* b, int64_t depth, int64_t columns, float* out, bool add,
               const float* ahead = nullptr) {
-  if (columns <= kLanes) return Product<1, pace>(a, column_stride, b, depth, out, kColumns, add, ahead);
-  Product<kVectors, pace>(a, column_stride, b, depth, out, kColumns, add, ahead);
+  if (columns <= kLanes) return Product<1, pace>(a, b, depth, out, kColumns, add, ahead);
+  Product<kVectors, pace>(a, b, depth, out, kColumns, add, ahead);
 }
 
 constexpr int64_t kDepth = 2048;          // of a panel, (2048, 32)
 constexpr int64_t kPanels = int64_t{1} << 18;  // floats of panels that stay in a core's second cache
 // Products that are summed before they are added to the rest: float32 keeps more so.
 constexpr int64_t kPartial = 256;
+
+// Room for twelve rows of that many columns, each beginning in another part of the first cache.
+constexpr int64_t kApart = kPartial + kLine;
+struct alignas(64) Room {
+  float floats[kRows * kApart];
+};
+
+// Columns of twelve rows that are stride apart, no more than kPartial: copied into the room where there are fewer rows,
+// then with the last one again; and where rows are multiples of 4 KiB apart, for all twelve would have the same few
+// lines of the first cache.
+inline Rows RowsOf(const float* first, int64_t stride, int64_t count, int64_t columns, Room* room) {
+  constexpr int64_t kSameLines = 1024;
+  if (count >= kRows && stride % kSameLines != 0) return {first, stride, 1};
+  for (int64_t row = 0; row < kRows; ++row)
+    std::copy_n(first + std::min(row, count - 1) * stride, columns, room->floats + row * kApart);
+  return {room->floats, kApart, 1};
+}
 
 // How weights (outs, depth) times an input (depth, columns) is shared: a task has some blocks of 32 columns and some
 // groups of twelve outputs. As many blocks as the second cache holds, so that weights are read from memory least often.
@@ -82,6 +101,8 @@ struct Shares {
         splits(parts % threads == 0 || parts >= 4 * threads ? 1 : std::min(groups, threads)) {}
 
   int64_t tasks() const { return parts * splits; }
+
+  int64_t work() const { return groups * kRows * blocks * kColumns * depth; }
 };
 
 // One task's share.
@@ -107,6 +128,7 @@ template <typename Fill, typename Write>
 void MultiplyPanels(const float* weights, const Shares& all, const Share& share, const Fill& fill, const Write& write) {
   const int64_t panel_size = std::min(all.depth, kDepth) * kColumns, panels_size = share.blocks() * panel_size;
   const bool once = all.depth <= kDepth;
+  Room room;
   float* panels = Scratch(Use::kTask, panels_size + (once ? 1 : share.blocks() * share.groups()) * kSums);
   for (int64_t start = 0; start < all.depth; start += kDepth) {
     const int64_t depth = std::min(kDepth, all.depth - start);
@@ -118,9 +140,11 @@ void MultiplyPanels(const float* weights, const Shares& all, const Share& share,
       for (int64_t i = 0; i < share.blocks(); ++i) {
         const int64_t block = share.first_block + i;
         float* sums = panels + panels_size + (once ? 0 : (i * share.groups() + group - share.first_group) * kSums);
-        for (int64_t run = 0; run < depth; run += kPartial)
-          Multiply(Rows(own + run, all.depth, all.outs - group * kRows), 1, panels + i * panel_size + run * kColumns,
-                   std::min(kPartial, depth - run), columns(block), sums, start + run > 0);
+        for (int64_t run = 0; run < depth; run += kPartial) {
+          const int64_t count = std::min(kPartial, depth - run);
+          Multiply(RowsOf(own + run, all.depth, all.outs - group * kRows, count, &room),
+                   panels + i * panel_size + run * kColumns, count, columns(block), sums, start + run > 0);
+        }
         if (start + depth == all.depth) write(group * kRows, block * kColumns, columns(block), sums);
       }
     }

@@ -168,7 +168,7 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
   const int64_t crew = CrewSize();
   // Where blocks cannot be shared evenly, threads take different channels of the same ones.
   const int64_t splits = blocks % crew == 0 || blocks >= 4 * crew ? 1 : std::min(all_groups, crew);
-  ForTasks(blocks * splits, map.tiles() * kPoints * c_in * c_out, [&](int64_t task) {
+  ForTasks(blocks * splits, blocks * kColumns * kPoints * c_in * all_groups * kRows, [&](int64_t task) {
     const int64_t tile = task / splits * kColumns, tiles = std::min<int64_t>(kColumns, map.tiles() - tile);
     const int64_t first = all_groups * (task % splits) / splits;
     const int64_t groups = all_groups * (task % splits + 1) / splits - first;
@@ -185,7 +185,7 @@ extern "C" int Convolution(int nparam, void** params, int*, int64_t** shapes, co
         const bool last = group + 1 == groups;
         const float* next = own + (last ? all_groups - groups + 1 : 1) * c_in * kRows;
         for (int64_t run = 0; run < c_in; run += kPartial)
-          Multiply<1>(Rows(own + run * kRows, 1), kRows, v + point * v_stride + run * kColumns,
+          Multiply<1>({own + run * kRows, 1, kRows}, v + point * v_stride + run * kColumns,
                       std::min(kPartial, c_in - run), tiles, m + point * m_stride + group * kRows * kColumns, run > 0,
                       (last && point + 1 == kPoints ? own : next) + run * kLine);
       }
