@@ -142,7 +142,7 @@ async def _started(tier: str, model: Path, keep_graphs: bool, cache: str | None)
             await server.end()
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     told = next(line for line in lines if line["logger"] == "worker.startup")
-    build_seconds = sum(line["seconds"] for line in lines if line["logger"] == "kandinsky.cpu_kernels")
+    build_seconds = sum(line.get("seconds", 0.0) for line in lines if line["logger"] == "kandinsky.cpu_kernels")
     phases = {phase: told[f"{phase}_seconds"] for phase in _PHASES}
     graphs, found = int(told["graphs"]), int(told["graphs_found"])
     return _Start(seconds, cpu_seconds, phases, build_seconds, mindspore_seconds, graphs, found, peak_bytes)

@@ -3,7 +3,7 @@
 from decoder_server.config import DecoderConfig
 from serving.bootstrap import run_server
 from serving.server import Application
-from worker.loading import build_operators_ahead, check_installed, prepare_process
+from worker.loading import check_installed, operators_ahead, prepare_process
 
 
 def main() -> None:
@@ -18,12 +18,12 @@ def main() -> None:
 
 
 def _build(config: DecoderConfig) -> Application:
-    build_operators_ahead(config)
+    operators = operators_ahead(config)
     check_installed()
     # Only now: MindSpore takes seconds to import, and wrong flags should not wait for it.
     from decoder_server.application import build
 
-    return build(config)
+    return build(config, operators)
 
 
 if __name__ == "__main__":

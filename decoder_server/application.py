@@ -1,6 +1,7 @@
 """The decoder worker as an application: loading, warming up, serving, closing."""
 
 import functools
+from collections.abc import Callable
 
 from decoder_server.actions import DecoderActions
 from decoder_server.config import DecoderConfig
@@ -10,6 +11,7 @@ from decoder_server.sizes import ServedSizes, limits_of
 from decoder_server.warm_up import warm_up
 from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.decoder_pb2_grpc import add_DecoderServiceServicer_to_server
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.decoder_model import DECODER_COMPONENTS, DecoderModel, load_decoder
 from kandinsky.img2img import working_size_px
 from kandinsky.preview import fit_preview
@@ -28,15 +30,20 @@ from worker.startup import StartUp
 _SERVICE = "imagegen.v1.DecoderService"
 
 
-def build(config: DecoderConfig) -> Application:
-    """The application of these flags; nothing is loaded yet."""
+def build(config: DecoderConfig, operators: Callable[[], Library]) -> Application:
+    """The application of these flags; nothing is loaded yet.
+
+    Args:
+        config: the flags.
+        operators: as for `load_model`.
+    """
     device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
     service = DecoderService(config, running)
     lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
         startup = StartUp()
-        load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder)
+        load = functools.partial(load_model, config, DECODER_COMPONENTS, load_decoder, operators)
         loaded = await device.run(load)
         startup.loaded(loaded.operators_seconds)
         projection = await device.run(fit_preview, loaded.model)

@@ -14,8 +14,8 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from kandinsky.activations import ACTIVATIONS
-from kandinsky.cpu_kernels.build import build_library
-from kandinsky.cpu_kernels.library import use_threads, widener
+from kandinsky.cpu_kernels.build import build_library, find_or_build
+from kandinsky.cpu_kernels.library import Library, use_threads, widener
 from kandinsky.cpu_kernels.operators import Operators
 from kandinsky.errors import DeviceError
 from kandinsky.widening import Widen, widen
@@ -102,9 +102,14 @@ def kernels_for(device: str) -> Kernels:
     raise DeviceError(f"device {device!r} is not known; allowed: CPU, Ascend")
 
 
-def with_fast_paths(kernels: Kernels) -> Kernels:
-    """The CPU's table with the fast paths of `cpu_kernels`, in float32; the same table where they cannot be built."""
-    library = build_library()
+def with_fast_paths(kernels: Kernels, find: Callable[[], Library] = find_or_build) -> Kernels:
+    """The CPU's table with the fast paths of `cpu_kernels`, in float32; the same table where they cannot be built.
+
+    Args:
+        kernels: of a CPU.
+        find: as for `build_library`.
+    """
+    library = build_library(find)
     if library is None:
         return kernels
     use_threads(library)

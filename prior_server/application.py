@@ -1,9 +1,11 @@
 """The prior worker as an application: loading, warming up, serving, closing."""
 
 import functools
+from collections.abc import Callable
 
 from imagegen.v1.common_pb2 import Tier
 from imagegen.v1.prior_pb2_grpc import add_PriorServiceServicer_to_server
+from kandinsky.cpu_kernels.library import Library
 from kandinsky.prior_model import PRIOR_COMPONENTS, load_prior
 from prior_server.actions import PriorActions
 from prior_server.config import PriorConfig
@@ -25,15 +27,20 @@ from worker.startup import StartUp
 _SERVICE = "imagegen.v1.PriorService"
 
 
-def build(config: PriorConfig) -> Application:
-    """The application of these flags; nothing is loaded yet."""
+def build(config: PriorConfig, operators: Callable[[], Library]) -> Application:
+    """The application of these flags; nothing is loaded yet.
+
+    Args:
+        config: the flags.
+        operators: as for `load_model`.
+    """
     device, running, metrics = DeviceThread(), RunningRequests(), WorkerMetrics()
     service = PriorService(config, running)
     lifetime = Lifetime(device, metrics)
 
     async def start() -> None:
         startup = StartUp()
-        loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior))
+        loaded = await device.run(functools.partial(load_model, config, PRIOR_COMPONENTS, load_prior, operators))
         startup.loaded(loaded.operators_seconds)
         sizes = config.step_sizes
         actions = PriorActions(loaded.model, sizes, config.text_cache_bytes)

@@ -1,7 +1,6 @@
 """From a worker's flags to a loaded model, with every failure told in one line."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from kandinsky.checkpoint import Component
+    from kandinsky.cpu_kernels.library import Library
     from kandinsky.graph_cache import GraphCache
     from kandinsky.loading import Runtime
     from kandinsky.ops import Kernels
@@ -57,7 +57,10 @@ class LoadedModel(Generic[Model]):
 
 
 def load_model(
-    config: WorkerConfig, components: Sequence[str], load: "Callable[[Path, Runtime], Model]"
+    config: WorkerConfig,
+    components: Sequence[str],
+    load: "Callable[[Path, Runtime], Model]",
+    operators: "Callable[[], Library]",
 ) -> LoadedModel[Model]:
     """Locate, load and hash a model. Runs on the device thread: it initialises the device.
 
@@ -65,6 +68,7 @@ def load_model(
         config: the worker's flags.
         components: the checkpoint's folders that are needed.
         load: builds the model from the checkpoint's folder.
+        operators: the CPU's own, from `operators_ahead`; not asked where they are not used.
 
     Raises:
         StartupError: what is wrong and what to do.
@@ -76,7 +80,7 @@ def load_model(
     try:
         root = locate(config.model, components, config.variant)
         located = time.perf_counter()
-        runtime = Runtime(_kernels(config), config.dtype, variant=config.variant)
+        runtime = Runtime(_kernels(config, operators), config.dtype, variant=config.variant)
         operators_seconds = time.perf_counter() - located
         model = load(root, runtime)
         info = _model_info(config, root, model)
@@ -88,11 +92,11 @@ def load_model(
     return LoadedModel(model, info, operators_seconds, runtime.graph_cache)
 
 
-def _kernels(config: WorkerConfig) -> "Kernels":
+def _kernels(config: WorkerConfig, operators: "Callable[[], Library]") -> "Kernels":
     from kandinsky.ops import use_device, with_fast_paths
 
     kernels = use_device(config.device, config.device_id)
-    return with_fast_paths(kernels) if config.device == "CPU" and config.fast_paths else kernels
+    return with_fast_paths(kernels, operators) if config.device == "CPU" and config.fast_paths else kernels
 
 
 def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo) -> None:
@@ -117,13 +121,17 @@ def _open_graph_cache(config: WorkerConfig, runtime: "Runtime", info: ModelInfo)
         runtime.graph_cache.open(user_cache_folder(), key)
 
 
-def build_operators_ahead(config: WorkerConfig) -> None:
-    """Let the other cores build the CPU's operators, where they are not there yet, while this one imports MindSpore."""
-    if config.device != "CPU" or not config.fast_paths:
-        return
-    from kandinsky.cpu_kernels.build import build_ahead
+def operators_ahead(config: WorkerConfig) -> "Callable[[], Library]":
+    """The CPU's own operators, as a call that waits for them.
 
-    threading.Thread(target=build_ahead, name="operators").start()
+    Where they are used and not there yet the other cores build them, while this one imports MindSpore. A process that
+    ends meanwhile waits for them, two seconds mostly: the next start has them.
+    """
+    from kandinsky.cpu_kernels.build import find_or_build
+
+    if config.device != "CPU" or not config.fast_paths:
+        return find_or_build
+    return ThreadPoolExecutor(1, "operators").submit(find_or_build).result
 
 
 def check_installed() -> None:

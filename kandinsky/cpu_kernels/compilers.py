@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from kandinsky.cpu_kernels.cores import core_count
+
 NAMES = ("c++", "g++", "clang++")
 
 _FOLDER = Path(__file__).parent
@@ -46,7 +48,7 @@ class Compiler:
         """
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             objects = {Path(folder) / f"{source.stem}.o": source for source in sorted(_FOLDER.glob("*.cc"))}
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as cores:
+            with ThreadPoolExecutor(core_count()) as cores:
                 list(cores.map(self._compile_file, objects.values(), objects))
             _run([self.path, *_FLAGS, "-shared", *map(str, objects), "-o", str(target)])
 

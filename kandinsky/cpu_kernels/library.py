@@ -2,13 +2,14 @@
 
 import ctypes
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from kandinsky.cpu_kernels.cores import core_count
 
 _SEAL_BYTES = hashlib.sha256().digest_size
 
@@ -20,10 +21,12 @@ class Library:
     Attributes:
         path: what MindSpore is told.
         functions: what Python calls by itself.
+        build_seconds: how long building it took; 0 where it was there.
     """
 
     path: Path
     functions: ctypes.CDLL
+    build_seconds: float = 0.0
 
 
 def seal(path: Path) -> None:
@@ -49,14 +52,12 @@ def load(path: Path) -> Library:
 
 
 def use_threads(library: Library) -> None:
-    """Give the operators OMP_NUM_THREADS threads, by which containers are told what is theirs, or else all cores.
+    """Give the operators a thread for each core that is this process's.
 
-    Called before the first operator. The operators cannot look for themselves: importing MindSpore sets the variable to
-    1 for all C code of the process. Python's copy of the environment is older.
+    Called before the first operator. The operators cannot look for themselves: importing MindSpore sets
+    OMP_NUM_THREADS to 1 for all C code of the process. Python's copy of the environment is older.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    count = int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
-    library.functions.SetThreads(ctypes.c_int64(count))
+    library.functions.SetThreads(ctypes.c_int64(core_count()))
 
 
 def widener(library: Library) -> Callable[[npt.NDArray[np.float16], npt.NDArray[np.float32]], bool]:

@@ -1,5 +1,7 @@
 """The operators' library is built once and kept, mended where it is broken, and done without where it cannot be had."""
 
+import errno
+import fcntl
 import logging
 import os
 import pwd
@@ -12,7 +14,7 @@ import pytest
 from stand_in_compilers import StandInCompilers
 
 from kandinsky.cpu_kernels import compilers
-from kandinsky.cpu_kernels.build import build_ahead, build_library
+from kandinsky.cpu_kernels.build import build_library, find_or_build
 from kandinsky.cpu_kernels.library import Library
 from kandinsky.ops import Kernels, use_device, with_fast_paths
 
@@ -40,30 +42,40 @@ def test_a_library_is_built_once(library: Library, stand_in_compilers: StandInCo
 def test_who_asks_while_another_builds_waits_and_builds_nothing(
     library: Library, stand_in_compilers: StandInCompilers, tmp_path: Path
 ) -> None:
-    # A compiler takes as long as the test wants it to: it reads a pipe, which ends when the test closes it.
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    waits = f'[ "${{target%.so}}" = "$target" ] || read line <{gate} || :'
+    # Each build reports that it began, and ends when the test says so.
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(end)
+    waits = f'[ "${{target%.so}}" = "$target" ] || {{ echo >>{begun}; read line <{end} || :; }}'
     stand_in_compilers.add("c++", f'/bin/cp {library.path} "$target"; {waits}')
     with ThreadPoolExecutor() as threads:
-        ahead = threads.submit(build_ahead)
-        with gate.open("w"):  # once it links
-            both = [threads.submit(build_library) for _ in range(2)]
-            assert wait(both, timeout=0.2).done == set()
-        found = [asked.result() for asked in both]
-        ahead.result()
-    assert [built.path for built in found if built is not None] == kept(tmp_path) * 2
+        asked = [threads.submit(find_or_build) for _ in range(3)]
+        while not begun.exists():
+            assert not any(each.done() for each in asked)
+        wait(asked, timeout=0.2)  # time to begin, too, for who does not wait
+        end_of_builds = os.open(end, os.O_RDWR)
+        os.write(end_of_builds, b"\n" * 3)
+        found = [each.result() for each in asked]
+        os.close(end_of_builds)
+    assert [each.path for each in found] == kept(tmp_path) * 3
+    assert sorted(each.build_seconds > 0 for each in found) == [False, False, True]
     assert stand_in_compilers.built == ["c++"]
 
 
-def test_what_cannot_be_built_ahead_is_told_once(
-    stand_in_compilers: StandInCompilers, caplog: pytest.LogCaptureFixture
+def test_where_folders_cannot_be_locked_operators_are_built_all_the_same(
+    library: Library, stand_in_compilers: StandInCompilers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in_compilers.add("c++", "exit 1")
-    build_ahead()
-    assert caplog.messages == []
-    assert build_library() is None
-    assert len(caplog.messages) == 1
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    stand_in_compilers.add_copier("c++", library.path)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert find_or_build().build_seconds > 0
+
+
+def test_building_imports_no_mindspore() -> None:
+    program = "import sys, kandinsky.cpu_kernels.build; print('mindspore' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("left", [0.0, 0.4, 0.9, 1.0])

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from stand_in_compilers import StandInCompilers
 
+from kandinsky.cpu_kernels.build import find_or_build
 from kandinsky.cpu_kernels.library import Library
 from kandinsky.loading import Runtime
 from kandinsky.ops import kernels_for
 from kandinsky.prior_model import PRIOR_COMPONENTS, PriorModel, load_prior
 from tests.kandinsky.models import REFERENCE
 from worker.config import WorkerConfig
-from worker.loading import build_operators_ahead, load_model
+from worker.loading import load_model, operators_ahead
 
 TOKENS = "text_model.embeddings.token_embedding.weight"
 
@@ -46,22 +46,24 @@ def test_a_worker_looks_for_a_compiler_once_or_without_fast_paths_never(
 ) -> None:
     stand_in_compilers.add_copier("c++", library.path)
     config = WorkerConfig(model=str(halves), fast_paths=fast_paths)
-    model = load_model(config, PRIOR_COMPONENTS, load_prior).model
+    model = load_model(config, PRIOR_COMPONENTS, load_prior, find_or_build).model
     assert stand_in_compilers.built == (["c++"] if fast_paths else [])
     assert len([call for call in stand_in_compilers.calls if call.endswith("--version")]) == fast_paths
     check_tokens(model, halves)
 
 
-@pytest.mark.parametrize("fast_paths", [True, False])
-def test_a_worker_builds_the_operators_ahead_or_without_fast_paths_never(
-    fast_paths: bool, library: Library, stand_in_compilers: StandInCompilers
+@pytest.mark.parametrize("told", [{}, {"fast_paths": False}, {"device": "Ascend"}])
+def test_operators_are_built_ahead_where_they_are_used(
+    told: dict[str, Any], library: Library, stand_in_compilers: StandInCompilers
 ) -> None:
     stand_in_compilers.add_copier("c++", library.path)
-    build_operators_ahead(WorkerConfig(model="", fast_paths=fast_paths))
-    for thread in threading.enumerate():
-        if thread.name == "operators":
-            thread.join()
-    assert stand_in_compilers.built == (["c++"] if fast_paths else [])
+    operators = operators_ahead(WorkerConfig(model="", **told))
+    if told:
+        assert stand_in_compilers.calls == []
+    else:
+        assert operators().build_seconds > 0
+        assert operators() is operators()
+        assert stand_in_compilers.built == ["c++"]
 
 
 @pytest.fixture
@@ -80,15 +82,15 @@ def test_a_model_that_is_changed_where_it_lies_has_other_graphs(halves: Path, ca
     """Its constants are in the graphs."""
     plain = WorkerConfig(model=str(halves), fast_paths=False)
     for _ in range(2):
-        load_model(plain, PRIOR_COMPONENTS, load_prior)
+        load_model(plain, PRIOR_COMPONENTS, load_prior, find_or_build)
     assert len(keys(cache)) == 1
-    load_model(replace(plain, model=os.path.relpath(halves)), PRIOR_COMPONENTS, load_prior)
+    load_model(replace(plain, model=os.path.relpath(halves)), PRIOR_COMPONENTS, load_prior, find_or_build)
     assert len(keys(cache)) == 1
     file = halves / "text_encoder" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"layer_norm_eps": 0.01}))
-    load_model(plain, PRIOR_COMPONENTS, load_prior)
+    load_model(plain, PRIOR_COMPONENTS, load_prior, find_or_build)
     assert len(keys(cache)) == 2
-    load_model(replace(plain, batch_sizes=(1, 2)), PRIOR_COMPONENTS, load_prior)
+    load_model(replace(plain, batch_sizes=(1, 2)), PRIOR_COMPONENTS, load_prior, find_or_build)
     assert len(keys(cache)) == 3
 
 
@@ -102,7 +104,7 @@ def test_operators_that_lie_elsewhere_have_other_graphs(
         folder.mkdir(parents=True)
         shutil.copy(library.path, folder)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        load_model(WorkerConfig(model=str(halves)), PRIOR_COMPONENTS, load_prior)
+        load_model(WorkerConfig(model=str(halves)), PRIOR_COMPONENTS, load_prior, find_or_build)
         found.append(keys(folder))
     assert [len(each) for each in found] == [1, 1]
     assert found[0] != found[1]
@@ -114,7 +116,7 @@ def test_graphs_are_kept_only_where_that_is_right(
 ) -> None:
     """Without warming up they come in the order of requests; on Ascend it was never tried."""
     monkeypatch.setattr("kandinsky.ops.use_device", lambda device, device_id: kernels_for(device))  # noqa: ARG005 - the real one's
-    load_model(WorkerConfig(model=str(halves), fast_paths=False, **told), PRIOR_COMPONENTS, load_prior)
+    load_model(WorkerConfig(model=str(halves), fast_paths=False, **told), PRIOR_COMPONENTS, load_prior, find_or_build)
     assert keys(cache) == set()
 
 
